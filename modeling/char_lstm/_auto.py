@@ -1,0 +1,49 @@
+"""Teaches transformers' Auto classes our model, at the moment they are imported and not before."""
+
+import importlib.abc
+import importlib.util
+import sys
+
+AUTO_CONFIG = "transformers.models.auto.configuration_auto"
+AUTO_MODEL = "transformers.models.auto.modeling_auto"
+
+
+def register_config(auto):
+    from .configuration_char_lstm import CharLstmConfig
+
+    auto.AutoConfig.register("char_lstm", CharLstmConfig, exist_ok=True)
+
+
+def register_models(auto):
+    from .configuration_char_lstm import CharLstmConfig
+    from .modeling_char_lstm import CharLstmForCausalLM, CharLstmModel
+
+    auto.AutoModel.register(CharLstmConfig, CharLstmModel, exist_ok=True)
+    auto.AutoModelForCausalLM.register(CharLstmConfig, CharLstmForCausalLM, exist_ok=True)
+
+
+REGISTER = {AUTO_CONFIG: register_config, AUTO_MODEL: register_models}
+
+
+class RegisterAfterImport(importlib.abc.MetaPathFinder):
+    """Finds the Auto modules as Python does, and registers our classes once they have run."""
+
+    def find_spec(self, name, path, target=None):
+        if name not in REGISTER:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        run = spec.loader.exec_module
+
+        def run_and_register(module):
+            run(module)
+            REGISTER[name](module)
+
+        spec.loader.exec_module = run_and_register
+        return spec
+
+
+def register_when_needed():
+    for name, register in REGISTER.items():
+        if name in sys.modules:
+            register(sys.modules[name])
+    sys.meta_path.insert(0, RegisterAfterImport())

@@ -1,0 +1,56 @@
+"""What the tests share: a tiny model with every weight random, so that no error hides behind a zero."""
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+STORY = ROOT / "tests" / "data" / "lighthouse.txt"
+ALICE = ROOT / "modeling" / "pretrained" / "alice"
+
+
+@pytest.fixture(scope="session")
+def story() -> str:
+    return STORY.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def tokenizer(story):
+    from char_lstm import build_tokenizer
+
+    return build_tokenizer([story])
+
+
+@pytest.fixture
+def make_model(tokenizer):
+    """Makes a tiny `CharLstmForCausalLM` in evaluation mode; biases and the pad row are random, and 8 characters a text."""
+    import torch
+    from char_lstm import CharLstmConfig, CharLstmForCausalLM
+    from transformers import GenerationConfig
+
+    def make(**config):
+        settings = {"vocab_size": len(tokenizer), "embedding_size": 6, "hidden_size": 16} | config
+        torch.manual_seed(0)
+        model = CharLstmForCausalLM(CharLstmConfig(**settings))
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.normal_(std=0.4)
+        model.generation_config = GenerationConfig(
+            do_sample=True, max_new_tokens=8, suppress_tokens=[0], pad_token_id=0, bos_token_id=1
+        )
+        return model.eval()
+
+    return make
+
+
+@pytest.fixture
+def model(make_model):
+    return make_model()
+
+
+@pytest.fixture
+def saved(model, tokenizer, tmp_path) -> Path:
+    """The tiny model as a checkpoint folder."""
+    model.save_pretrained(tmp_path / "tiny")
+    tokenizer.save_pretrained(tmp_path / "tiny")
+    return tmp_path / "tiny"

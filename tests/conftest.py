@@ -23,7 +23,7 @@ def tokenizer(story):
 
 @pytest.fixture
 def make_model(tokenizer):
-    """Makes a tiny `CharLstmForCausalLM` in evaluation mode; biases and the pad row are random, and 8 characters a text."""
+    """Makes a tiny `CharLstmForCausalLM` in evaluation mode, biases and pad row random too."""
     import torch
     from char_lstm import CharLstmConfig, CharLstmForCausalLM
     from transformers import GenerationConfig

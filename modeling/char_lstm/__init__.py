@@ -5,7 +5,6 @@ The Auto classes know the model as soon as transformers has them.
 """
 
 import importlib
-import sys
 
 from ._auto import register_when_needed
 

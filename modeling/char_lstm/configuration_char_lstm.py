@@ -23,7 +23,8 @@ class CharLstmConfig(PreTrainedConfig):
             needs `embedding_size == hidden_size`.
 
     Raises:
-        ValueError: a size or a rate out of range, or tied weights of unequal width.
+        huggingface_hub.errors.StrictDataclassError: a size or a rate out of range, an unknown cell, a value of the
+            wrong type, or tied weights of unequal width.
     """
 
     model_type = "char_lstm"

@@ -48,7 +48,7 @@ def stream_text(
     )
     backend = getattr(tokenizer, "backend_tokenizer", tokenizer)
     prompt_ids = backend.encode(normalise(backend, prompt), add_special_tokens=False).ids
-    for ids in sample(decoder, [prompt_ids or [settings.bos_token_id]], settings, seed):
+    for ids in sample(decoder, [prompt_ids or [model.config.bos_token_id]], settings, seed):
         yield backend.id_to_token(int(ids[0]))
 
 
@@ -93,12 +93,11 @@ def choose(logits: np.ndarray, settings, uniform: np.ndarray) -> np.ndarray:
 def _settings(defaults, **given) -> SimpleNamespace:
     """What `generation_config` says, overridden by what was given, checked."""
     chosen = {name: getattr(defaults, name, None) if value is None else value for name, value in given.items()}
-    if given["temperature"] is None and not defaults.do_sample:
+    if given["temperature"] is None and not getattr(defaults, "do_sample", False):
         chosen["temperature"] = 0
     neutral = {"max_new_tokens": 500, "temperature": 1.0, "top_k": 0, "top_p": 1.0}
     settings = SimpleNamespace(**{name: neutral[name] if value is None else value for name, value in chosen.items()})
     settings.suppress_tokens = list(getattr(defaults, "suppress_tokens", None) or [])
-    settings.bos_token_id = defaults.bos_token_id
     if settings.max_new_tokens < 0:
         raise ValueError(f"max_new_tokens must be 0 or more, got {settings.max_new_tokens}")
     if not 0 <= settings.temperature < float("inf"):

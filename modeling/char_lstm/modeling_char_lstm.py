@@ -112,6 +112,11 @@ class CharLstmModel(CharLstmPreTrainedModel):
         self.layers = nn.ModuleList(recurrent(width, config.hidden_size, batch_first=True) for width in widths)
         self.post_init()
 
+    def train(self, mode: bool = True):
+        if self.config.embedding_size == 0:
+            self.embed_tokens.weight.requires_grad_(False)  # `from_pretrained` makes every weight trainable again
+        return super().train(mode)
+
     def get_input_embeddings(self) -> nn.Embedding:
         return self.embed_tokens
 

@@ -1,0 +1,45 @@
+# Two commands do everything on a fresh machine, set-up included: `make generate` and `make test`.
+# Set-up speaks on standard error, so standard output is the command's own.
+
+MAKEFLAGS += --no-print-directory
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+TEXT ?=
+OUTPUT ?= runs/$(if $(TEXT),$(basename $(notdir $(TEXT))),alice)
+ARGS ?=
+
+.PHONY: setup generate train test lint
+.DELETE_ON_ERROR:
+
+generate: .venv/generate.done  ## 500 characters from the packaged Alice; ARGS="--seed 7" goes to generate.py
+	@$(BIN)/python scripts/generate.py $(ARGS)
+
+train: setup  ## corpus, training, evaluation and a sample: make train TEXT=my.txt OUTPUT=runs/mine
+	@$(BIN)/python scripts/build_corpus.py $(if $(TEXT),--text "$(TEXT)") --output_dir "$(OUTPUT)/corpus"
+	@$(BIN)/python scripts/train.py --config scripts/configs/alice.yaml --dataset "$(OUTPUT)/corpus" \
+		--output_dir "$(OUTPUT)" --train_split train+validation $(ARGS)
+	@$(BIN)/python scripts/evaluate.py --model "$(OUTPUT)" --dataset "$(OUTPUT)/corpus" --json "$(OUTPUT)/evaluation.json"
+	@$(BIN)/python scripts/generate.py --model "$(OUTPUT)"
+
+test: setup  ## the fast tests, on two processes
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --quiet $(ARGS)
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+setup: .venv/setup.done
+
+.venv/bin/python:
+	@$(PYTHON) -m venv .venv >&2
+
+.venv/generate.done: constraints.txt pyproject.toml | .venv/bin/python
+	@$(PIP) numpy safetensors tokenizers >&2
+	@$(PIP) --no-deps --editable . >&2
+	@touch $@
+
+.venv/setup.done: constraints.txt pyproject.toml | .venv/bin/python
+	@$(PIP) --editable ".[train,test]" >&2
+	@touch $@ .venv/generate.done

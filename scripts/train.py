@@ -1,0 +1,389 @@
+"""Trains a character model with the Hugging Face Trainer; the defaults are the assignment, `configs/alice.yaml`.
+
+    python scripts/train.py --config scripts/configs/alice.yaml
+    python scripts/train.py --dataset data/mine --output_dir runs/mine --num_train_epochs 30
+    python scripts/train.py --dataset data/mine --output_dir runs/mine --init_from modeling/pretrained/alice
+
+The command line overrides the YAML, the YAML overrides the defaults, and every field of `TrainingArguments` is known to
+both. Run the same command again after an interruption and it goes on from the last whole checkpoint.
+"""
+
+import dataclasses
+import hashlib
+import json
+import logging
+import math
+import shutil
+import sys
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import torch
+import yaml
+from datasets import Dataset, DatasetDict, concatenate_datasets, load_dataset, load_from_disk
+from transformers import (
+    GenerationConfig,
+    HfArgumentParser,
+    PreTrainedTokenizerFast,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+    set_seed,
+)
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # scripts know each other as scripts.x
+
+from char_lstm import CharLstmConfig, CharLstmForCausalLM, generate_text, load
+from char_lstm.loading import CheckpointError
+
+from scripts.build_corpus import CorpusError, build_corpus, encode_rows
+
+logger = logging.getLogger("train")
+
+DEFAULT_CORPUS = Path("data/alice")
+RUN_RECORD = "run.json"  # what this output folder is the result of
+COMPLETE = "complete.json"  # written into a checkpoint after its last file: name and size of each
+SAMPLE_EVERY = 10  # epochs
+UNRECORDED = {"output_dir", "logging_dir", "run_name", "disable_tqdm", "report_to", "resume_from_checkpoint", "config"}
+
+
+class TrainingError(RuntimeError):
+    """Training cannot start or go on; the message says why and what to do."""
+
+
+@dataclass
+class Recipe(TrainingArguments):
+    """A training run: the model, the data, and everything the Trainer knows. The defaults are alice.yaml's."""
+
+    config: str | None = field(default=None, metadata={"help": "A YAML file of these fields."})
+    dataset: str | None = field(
+        default=None, metadata={"help": "A folder written by build_corpus.py or an id on the Hub; default: Alice."}
+    )
+    train_split: str = field(
+        default="train", metadata={"help": "`train+validation` for a final run, which holds out the test split alone."}
+    )
+    init_from: str | None = field(
+        default=None, metadata={"help": "Start from this model (folder or id), with its tokenizer and its sizes."}
+    )
+    cell_type: str = field(default="lstm", metadata={"help": "lstm, gru or rnn."})
+    embedding_size: int = field(default=0, metadata={"help": "Width of the character vectors; 0: one-hot."})
+    hidden_size: int = field(default=256, metadata={"help": "Units of a layer."})
+    num_hidden_layers: int = field(default=2, metadata={"help": "Recurrent layers."})
+    input_dropout: float = field(default=0.1, metadata={"help": "Dropout on the input; on one-hots, of characters."})
+    hidden_dropout: float = field(default=0.1, metadata={"help": "Dropout between the layers."})
+
+    output_dir: str | None = field(default="runs/alice", metadata={"help": "Checkpoints, logs, and the model."})
+    num_train_epochs: float = field(default=100, metadata={"help": "Times through the training rows."})
+    per_device_train_batch_size: int = field(default=32, metadata={"help": "Rows of a step."})
+    per_device_eval_batch_size: int = field(default=64, metadata={"help": "Rows of an evaluation step."})
+    learning_rate: float = field(default=3e-3, metadata={"help": "Peak learning rate of AdamW."})
+    lr_scheduler_type: str = field(default="cosine", metadata={"help": "Shape of the learning rate."})
+    warmup_steps: float = field(default=0.05, metadata={"help": "Steps of rising rate; below 1 a share of all."})
+    weight_decay: float = field(default=0.1, metadata={"help": "AdamW's, on matrices alone."})
+    max_grad_norm: float = field(default=1.0, metadata={"help": "Gradients are clipped to this norm."})
+    train_sampling_strategy: str = field(default="group_by_length", metadata={"help": "Rows of like length together."})
+    eval_strategy: str = field(default="epoch", metadata={"help": "When to measure the validation split."})
+    save_strategy: str = field(default="epoch", metadata={"help": "When to write a checkpoint."})
+    logging_strategy: str = field(default="epoch", metadata={"help": "When to log the training loss."})
+    save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints kept: one may be torn."})
+    prediction_loss_only: bool = field(default=True, metadata={"help": "Evaluation needs the loss alone."})
+    logging_nan_inf_filter: bool = field(default=False, metadata={"help": "Hiding a diverged loss helps nobody."})
+    report_to: str | None = field(default="tensorboard", metadata={"help": "Where the logs go."})
+
+
+def parse(argv: list[str] | None) -> Recipe:
+    """Defaults, then the YAML that `--config` names, then the command line; an unknown key is an error."""
+    parser = HfArgumentParser(Recipe, description=__doc__, allow_abbrev=False)
+    known, _ = parser.parse_known_args(argv)
+    if known.config:
+        settings = yaml.safe_load(Path(known.config).read_text(encoding="utf-8")) or {}
+        names = {entry.name for entry in dataclasses.fields(Recipe)}
+        if unknown := settings.keys() - names:
+            parser.error(f"{known.config} has unknown keys: {', '.join(sorted(unknown))}")
+        parser.set_defaults(**settings)
+    recipe, unknown = parser.parse_args_into_dataclasses(argv, return_remaining_strings=True)
+    if unknown:
+        parser.error(f"unknown arguments: {' '.join(unknown)}")
+    return recipe
+
+
+# Data
+
+
+def read_corpus(recipe: Recipe) -> tuple[DatasetDict, PreTrainedTokenizerFast]:
+    """The corpus and its tokenizer, which lies beside it."""
+    if recipe.dataset is None:
+        recipe.dataset = str(DEFAULT_CORPUS)
+        if not DEFAULT_CORPUS.exists():
+            build_corpus(DEFAULT_CORPUS)
+    if Path(recipe.dataset).is_dir():
+        corpus, source = load_from_disk(recipe.dataset), recipe.dataset
+    else:
+        from huggingface_hub import snapshot_download
+
+        corpus = load_dataset(recipe.dataset)
+        source = snapshot_download(recipe.dataset, repo_type="dataset", allow_patterns="tokenizer*")
+    return corpus, PreTrainedTokenizerFast.from_pretrained(source)
+
+
+def fingerprint(corpus: DatasetDict) -> str:
+    """A hash of every row in order, split by split."""
+    digest = hashlib.sha256()
+    for name, split in corpus.items():
+        digest.update(name.encode())
+        for text in split["text"]:
+            digest.update(text.encode())
+            digest.update(b"\0")
+    return digest.hexdigest()
+
+
+def training_rows(corpus: DatasetDict, splits: str) -> Dataset:
+    """The rows of one split or of several, as in `train+validation`."""
+    for name in splits.split("+"):
+        if name not in corpus:
+            raise TrainingError(f"train_split {splits}: the corpus has no split {name}; it has {', '.join(corpus)}")
+    return concatenate_datasets([corpus[name] for name in splits.split("+")]).with_format("torch")
+
+
+def collate(rows: list[dict]) -> dict[str, torch.Tensor]:
+    """A batch, (batch, time), without the columns that are padding in every row; pads carry no label."""
+    input_ids = torch.stack([row["input_ids"] for row in rows])
+    attention_mask = torch.stack([row["attention_mask"] for row in rows])
+    longest = int(attention_mask.sum(dim=1).max())
+    input_ids, attention_mask = input_ids[:, :longest], attention_mask[:, :longest]
+    labels = input_ids.masked_fill(attention_mask == 0, -100)
+    return {"input_ids": input_ids, "attention_mask": attention_mask, "labels": labels}
+
+
+# Model
+
+
+def make_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> CharLstmForCausalLM:
+    """A new model of the recipe's sizes for the tokenizer's alphabet."""
+    config = CharLstmConfig(
+        vocab_size=len(tokenizer),
+        embedding_size=recipe.embedding_size,
+        hidden_size=recipe.hidden_size,
+        num_hidden_layers=recipe.num_hidden_layers,
+        cell_type=recipe.cell_type,
+        input_dropout=recipe.input_dropout,
+        hidden_dropout=recipe.hidden_dropout,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.convert_tokens_to_ids("\n"),
+    )
+    model = CharLstmForCausalLM(config)
+    model.generation_config = GenerationConfig(
+        do_sample=True,
+        temperature=0.8,
+        top_k=0,
+        top_p=0.95,
+        max_new_tokens=500,  # "Predict 500 characters only"
+        suppress_tokens=[config.pad_token_id],
+        pad_token_id=config.pad_token_id,
+        bos_token_id=config.bos_token_id,
+    )
+    return model
+
+
+def start(recipe: Recipe):
+    """The corpus, the tokenizer and the model to train."""
+    corpus, tokenizer = read_corpus(recipe)
+    if not recipe.init_from:
+        return corpus, tokenizer, make_model(recipe, tokenizer)
+    model, tokenizer = load(recipe.init_from)
+    max_length = len(corpus["train"][0]["input_ids"])
+    corpus = DatasetDict({name: encode_rows(split["text"], tokenizer, max_length) for name, split in corpus.items()})
+    return corpus, tokenizer, model
+
+
+# The run
+
+
+class CharTrainer(Trainer):
+    """The library's Trainer, with a held-out loss per character and a stop at the first loss that is no number."""
+
+    def training_step(self, *args, **kwargs):
+        loss = super().training_step(*args, **kwargs)
+        if not torch.isfinite(loss):
+            self._diverged(f"the training loss became {loss.item()}")
+        return loss
+
+    @cached_property
+    def characters_per_row(self) -> float:
+        """Targets of an average held-out row: all but the newline that starts it."""
+        return torch.stack(list(self.eval_dataset["length"])).double().mean().item() - 1
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        if not model.training:  # the library averages these over rows; so divided, that is the average over characters
+            num_items_in_batch = len(inputs["labels"]) * self.characters_per_row
+        return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+
+    def evaluate(self, *args, **kwargs):
+        metrics = super().evaluate(*args, **kwargs)
+        if not math.isfinite(metrics.get("eval_loss", 0.0)):
+            self._diverged(f"the held-out loss became {metrics['eval_loss']}")
+        return metrics
+
+    def _diverged(self, what: str):
+        last = last_whole_checkpoint(Path(self.args.output_dir))
+        raise TrainingError(
+            f"{what} at step {self.state.global_step + 1} (epoch {self.state.epoch:.2f}): the steps were too large "
+            f"for this model and data. Try a lower --learning_rate (now {self.args.learning_rate}) or a lower "
+            f"--max_grad_norm (now {self.args.max_grad_norm}). Last good checkpoint: {last or 'none yet'}"
+        )
+
+
+class MarkWholeCheckpoints(TrainerCallback):
+    """Writes the completion mark into a checkpoint once all of its files are there."""
+
+    def on_save(self, args, state, control, **kwargs):
+        if not state.is_world_process_zero:
+            return
+        checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        _write_json(checkpoint / COMPLETE, {file.name: file.stat().st_size for file in checkpoint.iterdir()})
+
+
+class ShowSamples(TrainerCallback):
+    """Logs what the model writes, every ten epochs, always from the same seed."""
+
+    def __init__(self, tokenizer):
+        self.tokenizer = tokenizer
+
+    def on_epoch_end(self, args, state, control, model, **kwargs):
+        if state.is_world_process_zero and round(state.epoch) % SAMPLE_EVERY == 0:
+            text = generate_text(model, self.tokenizer, max_new_tokens=200, seed=args.seed)
+            logger.info("epoch %d writes:\n%s", round(state.epoch), text)
+
+
+def last_whole_checkpoint(output_dir: Path) -> Path | None:
+    """The newest checkpoint whose files are all there, at the sizes that its mark lists."""
+    for checkpoint in sorted(output_dir.glob("checkpoint-*"), key=_step_of, reverse=True):
+        if is_whole(checkpoint):
+            return checkpoint
+    return None
+
+
+def is_whole(checkpoint: Path) -> bool:
+    try:
+        sizes = json.loads((checkpoint / COMPLETE).read_text(encoding="utf-8"))
+        return all((checkpoint / name).stat().st_size == size for name, size in sizes.items())
+    except (OSError, ValueError):
+        return False
+
+
+def claim(recipe: Recipe, corpus: DatasetDict) -> Path | None:
+    """Makes the output folder this run's and nobody else's; returns the checkpoint to go on from.
+
+    Raises:
+        TrainingError: the folder holds a run of other data or other settings.
+    """
+    output_dir = Path(recipe.output_dir)
+    settings = {name: value for name, value in recipe.to_dict().items() if name not in UNRECORDED}
+    record = json.loads(json.dumps({"data": fingerprint(corpus), "settings": settings}, default=str))
+    if (output_dir / RUN_RECORD).exists():
+        differences = _differences(json.loads((output_dir / RUN_RECORD).read_text(encoding="utf-8")), record)
+        if differences:
+            raise TrainingError(
+                f"{output_dir} holds another run: {'; '.join(differences)}. "
+                "Choose another --output_dir, or remove that folder first."
+            )
+    elif output_dir.exists() and any(output_dir.glob("checkpoint-*")):
+        raise TrainingError(f"{output_dir} holds checkpoints of unknown origin. Choose another --output_dir.")
+    output_dir.mkdir(parents=True, exist_ok=True)
+    _write_json(output_dir / RUN_RECORD, record)
+
+    whole = last_whole_checkpoint(output_dir)
+    for checkpoint in output_dir.glob("checkpoint-*"):
+        if whole is None or _step_of(checkpoint) > _step_of(whole):
+            logger.warning("%s was not written to its end; leaving it out", checkpoint)
+            shutil.rmtree(checkpoint)
+    if whole:
+        logger.info("going on from %s", whole)
+    return whole
+
+
+def _differences(old: dict, new: dict) -> list[str]:
+    if old["data"] != new["data"]:
+        return [f"its data differ (sha256 {old['data'][:12]}, now {new['data'][:12]})"]
+    names = sorted(old["settings"].keys() | new["settings"].keys())
+    pairs = [(name, old["settings"].get(name), new["settings"].get(name)) for name in names]
+    return [f"{name} was {before}, now {now}" for name, before, now in pairs if before != now]
+
+
+def save_result(trainer: Trainer, tokenizer: PreTrainedTokenizerFast) -> None:
+    """Puts the model, its tokenizer and the loss curve into the output folder, each file whole or not at all."""
+    output_dir = Path(trainer.args.output_dir)
+    unfinished = output_dir / "unfinished"
+    trainer.model.save_pretrained(unfinished)
+    tokenizer.save_pretrained(unfinished)
+    plot_losses(trainer.state.log_history, unfinished / "loss.png")
+    for file in unfinished.iterdir():
+        file.replace(output_dir / file.name)
+    unfinished.rmdir()
+
+
+def plot_losses(log: list[dict], path: Path) -> None:
+    """Training and held-out loss over the epochs, as a PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    for key, label in (("loss", "training, with dropout"), ("eval_loss", "held out")):
+        points = [(entry["epoch"], entry[key]) for entry in log if key in entry]
+        if points:
+            axes.plot(*zip(*points, strict=True), label=label)
+    axes.set(xlabel="epoch", ylabel="nats per character")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=150)
+
+
+def _write_json(path: Path, content: dict) -> None:
+    unfinished = path.with_name(path.name + ".unfinished")
+    unfinished.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    unfinished.replace(path)
+
+
+def _step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.rpartition("-")[2])
+
+
+def train(recipe: Recipe) -> Trainer:
+    """Trains by a recipe and leaves the model in its output folder."""
+    set_seed(recipe.seed)
+    corpus, tokenizer, model = start(recipe)
+    checkpoint = claim(recipe, corpus)
+    held_out = "validation" not in recipe.train_split.split("+")
+    if not held_out:
+        recipe.eval_strategy = "no"
+        logger.info("the validation split is trained on, so no held-out loss is shown; test with evaluate.py")
+    trainer = CharTrainer(
+        model=model,
+        args=recipe,
+        train_dataset=training_rows(corpus, recipe.train_split),
+        eval_dataset=corpus["validation"].with_format("torch") if held_out else None,
+        data_collator=collate,
+        processing_class=tokenizer,
+        callbacks=[MarkWholeCheckpoints(), ShowSamples(tokenizer)],
+    )
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if trainer.is_world_process_zero():
+        save_result(trainer, tokenizer)
+    return trainer
+
+
+def main(argv: list[str] | None = None) -> None:
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    recipe = parse(argv)
+    try:
+        train(recipe)
+    except KeyboardInterrupt:
+        sys.exit("interrupted; the same command goes on from the last checkpoint")
+    except (TrainingError, CheckpointError, CorpusError, OSError) as error:
+        print(f"train.py: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

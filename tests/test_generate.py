@@ -1,0 +1,143 @@
+"""transformers' own `generate` and its clients work on a recurrent state as they do on keys and values."""
+
+import pytest
+import torch
+from transformers import TextIteratorStreamer, pipeline, set_seed
+
+PROMPTS = ["the lamp", "a", "ships at sea are"]
+GREEDY = {"do_sample": False, "max_new_tokens": 12}
+STRATEGIES = {
+    "greedy": GREEDY,
+    "sampling": {"do_sample": True, "max_new_tokens": 12},
+    "beam": {"do_sample": False, "num_beams": 4, "max_new_tokens": 12},
+    "beam_sampling": {"do_sample": True, "num_beams": 4, "max_new_tokens": 12},
+    "several": {"do_sample": True, "num_return_sequences": 3, "max_new_tokens": 12},
+    "several_beams": {"do_sample": False, "num_beams": 4, "num_return_sequences": 3, "max_new_tokens": 12},
+}
+
+
+@pytest.fixture
+def batch(tokenizer):
+    return tokenizer(PROMPTS, padding=True, return_tensors="pt")
+
+
+@pytest.fixture
+def alone(tokenizer):
+    return [tokenizer(prompt, return_tensors="pt") for prompt in PROMPTS]
+
+
+def greedy_without_generate(model, ids, steps):
+    """The likeliest continuation, each step from the whole text, the pad left out."""
+    for _ in range(steps):
+        ids = torch.cat([ids, model(ids).logits[:, -1:, 1:].argmax(-1) + 1], dim=1)
+    return ids
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_carried_state_writes_what_reading_everything_again_writes(model, batch, strategy):
+    texts = []
+    for use_cache in (True, False):
+        set_seed(3)
+        texts.append(model.generate(**batch, **STRATEGIES[strategy], use_cache=use_cache))
+    assert torch.equal(*texts)
+
+
+def test_greedy_takes_the_likeliest_character_each_time(model, alone):
+    for prompt in alone:
+        expected = greedy_without_generate(model, prompt.input_ids, 12)
+        assert torch.equal(model.generate(**prompt, **GREEDY), expected)
+
+
+@pytest.mark.parametrize("strategy", ["greedy", "beam", "several_beams"])
+def test_a_batch_of_left_padded_prompts_equals_one_by_one(model, batch, alone, strategy):
+    together = model.generate(**batch, **STRATEGIES[strategy])[:, batch.input_ids.shape[1] :]
+    one_by_one = [model.generate(**prompt, **STRATEGIES[strategy])[:, prompt.input_ids.shape[1] :] for prompt in alone]
+    assert torch.equal(together, torch.cat(one_by_one))
+
+
+def test_sampling_repeats_itself_after_set_seed(model, batch):
+    texts = []
+    for seed in (5, 5, 6):
+        set_seed(seed)
+        texts.append(model.generate(**batch))
+    assert torch.equal(texts[0], texts[1])
+    assert not torch.equal(texts[0], texts[2])
+
+
+def test_beams_as_wide_as_the_alphabet_find_the_likeliest_pair(model, alone):
+    prompt, real = alone[0].input_ids, model.config.vocab_size - 1
+    first = torch.arange(1, real + 1)[:, None]  # every character but the pad
+    after = torch.cat([prompt.expand(real, -1), first], dim=1)
+    logits = model(after).logits
+    logits[..., 0] = -torch.inf
+    score = logits.log_softmax(-1)
+    pair_scores = score[0, -2, 1:, None] + score[:, -1, 1:]  # (first, second)
+    likeliest = divmod(pair_scores.argmax().item(), real)
+
+    text = model.generate(**alone[0], do_sample=False, num_beams=real, max_new_tokens=2, renormalize_logits=True)
+    assert [int(i) - 1 for i in text[0, -2:]] == list(likeliest)
+
+
+def test_a_streamer_hears_the_text_as_it_grows(model, tokenizer, alone):
+    streamer = TextIteratorStreamer(tokenizer, skip_prompt=True)
+    text = model.generate(**alone[0], **GREEDY, streamer=streamer)
+    assert "".join(streamer) == tokenizer.decode(text[0, alone[0].input_ids.shape[1] :])
+
+
+def test_a_returned_state_is_where_the_text_goes_on(model, batch):
+    half = GREEDY | {"max_new_tokens": 6}
+    first = model.generate(**batch, **half, return_dict_in_generate=True)
+    mask = torch.cat([batch.attention_mask, torch.ones(len(PROMPTS), 6, dtype=torch.long)], dim=1)
+    second = model.generate(first.sequences, attention_mask=mask, past_key_values=first.past_key_values, **half)
+    assert torch.equal(second, model.generate(**batch, **GREEDY))
+
+
+def test_embeddings_start_a_text_as_their_ids_do(model, alone):
+    ids = alone[0].input_ids
+    embeddings = model.get_input_embeddings()(ids)
+    expected = model.generate(ids, **GREEDY)[:, ids.shape[1] :]
+    assert torch.equal(model.generate(inputs_embeds=embeddings, **GREEDY), expected)
+
+
+def test_a_bare_generate_obeys_the_generation_config(model, batch):
+    model.generation_config.max_new_tokens = 500
+    set_seed(0)
+    with torch.no_grad():  # the pad is the likeliest by far, and is not written all the same
+        model.lm_head.bias[0] = 5.0
+    new = model.generate(**batch)[:, batch.input_ids.shape[1] :]
+    assert new.shape == (3, 500)
+    assert (new != 0).all()
+    assert len(new.unique()) > 5, "sampled, not greedy"
+    assert model.generate(**batch, max_new_tokens=50).shape[1] == batch.input_ids.shape[1] + 50
+
+
+def test_without_a_prompt_the_text_starts_from_the_newline(model):
+    expected = model.generate(torch.tensor([[1]]), **GREEDY)
+    assert torch.equal(model.generate(**GREEDY), expected)
+
+
+def test_assisted_decoding_is_refused_clearly(model, make_model, alone):
+    with pytest.raises(ValueError, match="assisted generation is not supported with stateful models"):
+        model.generate(**alone[0], **GREEDY, assistant_model=make_model())
+
+
+class TestPipeline:
+    @pytest.fixture
+    def writer(self, model, tokenizer):
+        return pipeline("text-generation", model=model, tokenizer=tokenizer)
+
+    def test_a_batch_of_prompts_equals_one_by_one(self, writer):
+        settings = GREEDY | {"return_full_text": False}
+        alone = [writer(prompt, **settings)[0]["generated_text"] for prompt in PROMPTS]
+        together = [texts[0]["generated_text"] for texts in writer(PROMPTS, batch_size=3, **settings)]
+        assert together == alone
+        assert {len(text) for text in alone} == {12}
+
+    def test_the_prompt_is_given_back_as_it_was_written(self, writer):
+        (text,) = writer("The lamp!", **GREEDY)
+        assert text["generated_text"].startswith("The lamp!")
+
+    def test_an_empty_prompt_starts_from_the_newline(self, writer, model, tokenizer):
+        (text,) = writer("", **GREEDY)
+        assert text["generated_text"] == tokenizer.decode(model.generate(**GREEDY)[0])
+        assert text["generated_text"].startswith("\n")

@@ -1,0 +1,224 @@
+"""A saved folder comes back as it was, by every way in, or is refused with the file that is wrong."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+from transformers import AutoTokenizer
+
+from char_lstm import CharLstmForCausalLM, build_tokenizer, generate_text, load, load_decoder
+from char_lstm.loading import CheckpointError
+
+PROMPT = "The lamp!"
+
+
+def test_a_saved_model_writes_the_text_it_wrote(model, tokenizer, saved):
+    written = generate_text(model, tokenizer, PROMPT, seed=1)
+    for loaded in (load(saved), load(str(saved)), load_decoder(saved)):
+        assert generate_text(*loaded, PROMPT, seed=1) == written
+    assert generate_text(CharLstmForCausalLM.from_pretrained(saved), tokenizer, PROMPT, seed=1) == written
+
+
+def test_both_ways_in_read_a_literal_pad_as_text(model, tokenizer, saved):
+    written = generate_text(model, tokenizer, "<pad>", seed=1)
+    for loaded in (load(saved), load_decoder(saved)):
+        assert generate_text(*loaded, "<pad>", seed=1) == written
+
+
+def test_a_loaded_model_is_ready_to_write(saved):
+    model, tokenizer = load(saved)
+    assert not model.training
+    assert model.generation_config.suppress_tokens == [0]
+    assert (tokenizer.pad_token, tokenizer.padding_side) == ("<pad>", "left")
+
+
+@pytest.mark.parametrize(
+    "graph", [{"embedding_size": 0}, {"embedding_size": 16, "tie_word_embeddings": True}], ids=["one_hot", "tied"]
+)
+def test_other_graphs_come_back_too(make_model, tokenizer, tmp_path, graph):
+    model = make_model(**graph)
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    written = generate_text(model, tokenizer, PROMPT, seed=1)
+    for loaded in (load(tmp_path), load_decoder(tmp_path)):
+        assert generate_text(*loaded, PROMPT, seed=1) == written
+
+
+def test_a_tokenizer_without_any_code_keeps_its_pad_and_its_side(saved, tokenizer, tmp_path):
+    (tmp_path / "alone").mkdir()
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(saved / name, tmp_path / "alone")
+    again = AutoTokenizer.from_pretrained(tmp_path / "alone")
+    assert (again.pad_token, again.pad_token_id, again.padding_side) == ("<pad>", 0, "left")
+    text = "The keeper’s <pad> lamp!"
+    assert again(text).input_ids == tokenizer(text).input_ids
+    assert again.decode(again(text).input_ids) == "the keepers pad lamp\n"
+
+
+def change_json(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def change_weights(path, change):
+    weights = load_file(path)
+    change(weights)
+    save_file(weights, path, metadata={"format": "pt"})
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def other_alphabet(path):
+    build_tokenizer(["the sea"]).save_pretrained(path.parent)
+
+
+def put_nan(weights):
+    weights["lm_head.bias"][3] = np.nan
+
+
+DISAGREEMENTS = {
+    **{
+        f"no_{name}": (name, lambda path: path.unlink(), "is missing")
+        for name in (
+            "config.json",
+            "generation_config.json",
+            "model.safetensors",
+            "tokenizer.json",
+            "tokenizer_config.json",
+        )
+    },
+    "config_broken": ("config.json", lambda path: path.write_text("{"), "is broken"),
+    "config_a_list": ("config.json", lambda path: path.write_text("[]"), "is broken"),
+    "config_empty": ("config.json", lambda path: path.write_text("{}"), "model_type is not char_lstm"),
+    "config_of_another": ("config.json", lambda path: change_json(path, model_type="gpt2"), "model_type"),
+    "unknown_cell": ("config.json", lambda path: change_json(path, cell_type="qrnn"), "qrnn"),
+    "no_size": ("config.json", lambda path: change_json(path, hidden_size=None), ""),
+    "generation_config_broken": ("generation_config.json", lambda path: path.write_text("no json"), "is broken"),
+    "tokenizer_broken": ("tokenizer.json", lambda path: path.write_text("{}"), "is broken"),
+    "tokenizer_of_another": ("tokenizer.json", other_alphabet, "belongs to another model"),
+    "weights_cut_short": ("model.safetensors", truncate, "is broken"),
+    "weights_empty": ("model.safetensors", lambda path: path.write_bytes(b""), "is broken"),
+    "weight_missing": (
+        "model.safetensors",
+        lambda path: change_weights(path, lambda weights: weights.pop("model.layers.1.bias_hh_l0")),
+        r"lacks model\.layers\.1\.bias_hh_l0",
+    ),
+    "weight_unknown": (
+        "model.safetensors",
+        lambda path: change_weights(path, lambda weights: weights.update(extra=np.zeros(3, np.float32))),
+        "holds extra",
+    ),
+    "weight_of_another_shape": (
+        "model.safetensors",
+        lambda path: change_weights(path, lambda weights: weights.update({"lm_head.bias": np.zeros(3, np.float32)})),
+        r"lm_head\.bias has shape \(3,\)",
+    ),
+    "weight_not_finite": (
+        "model.safetensors",
+        lambda path: change_weights(path, put_nan),
+        r"lm_head\.bias holds values that are not finite",
+    ),
+}
+
+
+@pytest.mark.parametrize("way_in", [load, load_decoder])
+@pytest.mark.parametrize("what", DISAGREEMENTS)
+def test_a_disagreement_names_its_file(saved, what, way_in):
+    name, damage, message = DISAGREEMENTS[what]
+    damage(saved / name)
+    with pytest.raises(CheckpointError, match=rf"{name}.*{message}"):
+        way_in(saved)
+
+
+def test_a_sound_folder_passes_the_damage_that_changes_nothing(saved):
+    change_json(saved / "config.json")
+    change_weights(saved / "model.safetensors", lambda weights: None)
+    load(saved)
+
+
+@pytest.mark.parametrize("way_in", [load, load_decoder])
+@pytest.mark.parametrize("folder", ["/nowhere/at/all", "./nowhere", "nowhere", "a/b/c"])
+def test_an_unknown_folder_is_named(way_in, folder):
+    with pytest.raises(CheckpointError, match=f"{folder}: no such model folder"):
+        way_in(folder)
+
+
+def test_a_file_is_no_folder(saved):
+    with pytest.raises(CheckpointError, match="no such model folder"):
+        load(saved / "config.json")
+
+
+class TestInAFreshProcess:
+    """One process for several promises: each costs seconds of imports."""
+
+    @pytest.fixture
+    def greedy(self, model, tokenizer):
+        inputs = tokenizer(PROMPT, return_tensors="pt")
+        return tokenizer.decode(model.generate(**inputs, do_sample=False)[0])
+
+    @pytest.fixture
+    def run(self, saved, greedy, tmp_path):
+        def run(code):
+            environment = os.environ | {"HF_HOME": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
+            (tmp_path / "elsewhere").mkdir()
+            result = subprocess.run(
+                [sys.executable, "-c", textwrap.dedent(code), saved, PROMPT, greedy],
+                cwd=tmp_path / "elsewhere",
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+            )
+            assert result.returncode == 0, result.stderr
+
+        return run
+
+    def test_it_loads_without_the_package_and_once_the_package_is_there(self, run):
+        run(
+            """
+            import sys
+            folder, prompt, greedy = sys.argv[1:]
+            sys.modules["char_lstm"] = None  # not installed: importing it fails
+
+            from transformers import AutoModelForCausalLM, AutoTokenizer
+
+            def write(**flag):
+                model = AutoModelForCausalLM.from_pretrained(folder, **flag)
+                tokenizer = AutoTokenizer.from_pretrained(folder, **flag)
+                inputs = tokenizer(prompt, return_tensors="pt")
+                assert tokenizer.decode(model.generate(**inputs, do_sample=False)[0]) == greedy
+                return type(model)
+
+            assert write(trust_remote_code=True).__module__.startswith("transformers_modules.")
+
+            del sys.modules["char_lstm"]
+            import char_lstm  # after transformers
+            assert write() is char_lstm.CharLstmForCausalLM
+            """
+        )
+
+    def test_writing_needs_no_framework_and_the_auto_classes_come_later(self, run):
+        run(
+            """
+            import sys
+            folder, prompt, greedy = sys.argv[1:]
+            import char_lstm  # before transformers
+
+            decoder, tokenizer = char_lstm.load_decoder(folder)
+            text = char_lstm.generate_text(decoder, tokenizer, prompt, temperature=0)
+            assert char_lstm.normalise(tokenizer, prompt) + text == greedy
+            assert not {"torch", "transformers"} & sys.modules.keys()
+
+            from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
+            assert type(AutoConfig.from_pretrained(folder)) is char_lstm.CharLstmConfig
+            assert type(AutoModel.from_pretrained(folder)) is char_lstm.CharLstmModel
+            assert type(AutoModelForCausalLM.from_pretrained(folder)) is char_lstm.CharLstmForCausalLM
+            """
+        )

@@ -1,0 +1,349 @@
+"""What the graph promises: the assignment's layers, an explicit state, and padding that nobody can see."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+from huggingface_hub.errors import StrictDataclassError
+from torch import nn
+
+from char_lstm import CharLstmConfig, CharLstmForCausalLM, CharLstmModel
+
+SIDES = ["left", "right", "both"]
+CELLS = ["lstm", "gru", "rnn"]
+
+
+@pytest.fixture
+def rows(model):
+    """Texts of unequal length, as ids; the pad is not among them."""
+    generator = torch.Generator().manual_seed(1)
+    return [torch.randint(1, model.config.vocab_size, (n,), generator=generator) for n in (9, 4, 1, 6)]
+
+
+def pad(rows, side):
+    """Rows as one batch in which every row has pads, and its mask: both (batch, time)."""
+    width = max(map(len, rows)) + 2
+    ids = torch.zeros(len(rows), width, dtype=torch.long)
+    for index, row in enumerate(rows):
+        start = {"left": width - len(row), "right": 0, "both": (width - len(row)) // 2}[side]
+        ids[index, start : start + len(row)] = row
+    return ids, (ids != 0).long()
+
+
+def close(actual, expected, atol=1e-5):
+    torch.testing.assert_close(actual, expected, rtol=0, atol=atol)
+
+
+def states_of(output):
+    """(layers, 2, batch, hidden): h and c of every layer."""
+    return torch.stack([torch.stack(state) for state in output.past_key_values.states])
+
+
+@pytest.fixture(scope="module")
+def default():
+    return CharLstmForCausalLM(CharLstmConfig())
+
+
+class TestTheAssignment:
+    """Two LSTM layers of 256 units, dropout 0.1 on the input and between the layers, none before the dense layer."""
+
+    def test_the_module_tree_is_the_assignments(self, default):
+        kinds = {name: type(module) for name, module in default.named_modules() if not list(module.children())}
+        assert kinds == {
+            "model.embed_tokens": nn.Embedding,
+            "model.input_dropout": nn.Dropout,
+            "model.hidden_dropout": nn.Dropout,
+            "model.layers.0": nn.LSTM,
+            "model.layers.1": nn.LSTM,
+            "lm_head": nn.Linear,
+        }
+        assert [default.model.input_dropout.p, default.model.hidden_dropout.p] == [0.1, 0.1]
+        for layer in default.model.layers:
+            assert (layer.input_size, layer.hidden_size, layer.num_layers) == (256, 256, 1)
+            assert (layer.bidirectional, layer.dropout) == (False, 0)
+        assert (default.lm_head.in_features, default.lm_head.out_features) == (256, 29)
+
+    def test_in_training_the_modules_run_in_the_assignments_order(self, default):
+        ran, seen = [], {}
+
+        def record(module, inputs, output):
+            ran.append(names[module])
+            seen[names[module]] = inputs[0], output[0] if isinstance(output, tuple) else output
+
+        names = {module: name for name, module in default.named_modules() if not list(module.children())}
+        hooks = [module.register_forward_hook(record) for module in names]
+        default.train()(torch.randint(1, 29, (4, 50)))
+        for hook in hooks:
+            hook.remove()
+
+        chain = ["embed_tokens", "input_dropout", "layers.0", "hidden_dropout", "layers.1"]
+        assert ran == [f"model.{name}" for name in chain] + ["lm_head"]
+        for below, above in pairwise(ran):
+            assert torch.equal(seen[below][1], seen[above][0]), f"something stands between {below} and {above}"
+
+        for name in ("model.input_dropout", "model.hidden_dropout"):
+            before, after = seen[name]
+            dropped = (after == 0) & (before != 0)
+            assert 0.09 < dropped.float().mean() < 0.11
+            close(after[~dropped], before[~dropped] / 0.9)
+
+    def test_in_evaluation_nothing_is_dropped(self, default):
+        ids = torch.randint(1, 29, (2, 20))
+        assert torch.equal(default.eval()(ids).logits, default(ids).logits)
+
+
+class TestPadding:
+    @pytest.mark.parametrize("cell_type", CELLS)
+    @pytest.mark.parametrize("side", SIDES)
+    @pytest.mark.parametrize("use_cache", [True, False])
+    def test_a_padded_row_has_the_logits_it_has_alone(self, make_model, rows, side, cell_type, use_cache):
+        model = make_model(cell_type=cell_type)
+        ids, mask = pad(rows, side)
+        logits = model(ids, attention_mask=mask, use_cache=use_cache).logits
+        for index, row in enumerate(rows):
+            close(logits[index, mask[index] == 1], model(row[None]).logits[0])
+
+    @pytest.mark.parametrize("cell_type", CELLS)
+    @pytest.mark.parametrize("side", SIDES)
+    def test_a_padded_row_ends_in_the_state_it_has_alone(self, make_model, rows, side, cell_type):
+        model = make_model(cell_type=cell_type)
+        ids, mask = pad(rows, side)
+        states = states_of(model(ids, attention_mask=mask))
+        for index, row in enumerate(rows):
+            close(states[:, :, index], states_of(model(row[None]))[:, :, 0])
+
+    @pytest.mark.parametrize("side", SIDES)
+    @pytest.mark.parametrize("pad_label", [-100, 0], ids=["pads_are_ignored", "pads_are_pad_ids"])
+    def test_a_padded_batch_has_the_loss_of_its_rows(self, model, rows, side, pad_label):
+        ids, mask = pad(rows, side)
+        labels = ids.masked_fill(mask == 0, pad_label)
+        loss = model(ids, attention_mask=mask, labels=labels).loss
+        alone = [(model(row[None], labels=row[None]).loss, len(row) - 1) for row in rows if len(row) > 1]
+        close(loss, sum(loss * count for loss, count in alone) / sum(count for _, count in alone))
+
+    @pytest.mark.parametrize("side", SIDES)
+    def test_a_padded_row_has_the_gradients_it_has_alone(self, model, rows, side):
+        ids, mask = pad(rows[:1], side)
+        padded = torch.autograd.grad(model(ids, attention_mask=mask, labels=ids).loss, list(model.parameters()))
+        alone = torch.autograd.grad(model(rows[0][None], labels=rows[0][None]).loss, list(model.parameters()))
+        for actual, expected in zip(padded, alone, strict=True):
+            close(actual, expected)
+
+    @pytest.mark.parametrize("side", SIDES)
+    def test_every_hidden_state_stands_where_its_character_does(self, model, rows, side):
+        ids, mask = pad(rows, side)
+        padded = model(ids, attention_mask=mask, output_hidden_states=True).hidden_states
+        for index, row in enumerate(rows):
+            for actual, expected in zip(padded, model(row[None], output_hidden_states=True).hidden_states, strict=True):
+                close(actual[index, mask[index] == 1], expected[0])
+
+    @pytest.mark.parametrize("time", [1, 3])
+    def test_a_row_without_a_real_character_keeps_its_state(self, model, rows, time):
+        before = model(torch.stack([rows[0][:4], rows[1]]))
+        mask = torch.tensor([[0] * time, [1] * time])
+        ids = torch.ones(2, time, dtype=torch.long)
+        after = model(ids, attention_mask=mask, past_key_values=before.past_key_values)
+        assert torch.equal(states_of(after)[:, :, 0], states_of(before)[:, :, 0])
+        assert not torch.isclose(states_of(after)[:, :, 1], states_of(before)[:, :, 1]).any()
+
+    def test_the_last_columns_of_a_longer_mask_count(self, model, rows):
+        ids, mask = pad(rows, "left")
+        past = model(ids, attention_mask=mask).past_key_values
+        more = torch.cat([mask, torch.tensor([[1, 1], [0, 1], [0, 0], [1, 1]])], dim=1)
+        logits = model(ids[:, -2:], attention_mask=more, past_key_values=past).logits
+        close(logits, model(ids[:, -2:], attention_mask=more[:, -2:], past_key_values=past).logits)
+
+
+class TestState:
+    @pytest.mark.parametrize("cell_type", CELLS)
+    def test_two_halves_equal_the_whole(self, make_model, rows, cell_type):
+        model = make_model(cell_type=cell_type, num_hidden_layers=3)
+        whole = model(rows[0][None])
+        first = model(rows[0][None, :4])
+        second = model(rows[0][None, 4:], past_key_values=first.past_key_values)
+        close(torch.cat([first.logits, second.logits], dim=1), whole.logits)
+        close(states_of(second), states_of(whole))
+        assert second.past_key_values.get_seq_length() == len(rows[0])
+
+    def test_one_character_at_a_time_equals_the_whole(self, model, rows):
+        past, logits = None, []
+        for character in rows[0]:
+            output = model(character.reshape(1, 1), past_key_values=past)
+            past = output.past_key_values
+            logits.append(output.logits)
+        close(torch.cat(logits, dim=1), model(rows[0][None]).logits)
+
+    def test_padded_halves_equal_the_whole(self, model, rows):
+        ids, mask = pad(rows, "left")
+        whole = model(ids, attention_mask=mask)
+        past = model(ids[:, :5], attention_mask=mask[:, :5]).past_key_values
+        second = model(ids[:, 5:], attention_mask=mask, past_key_values=past)
+        real = mask[:, 5:] == 1
+        close(second.logits[real], whole.logits[:, 5:][real])
+        close(states_of(second), states_of(whole))
+
+    def test_forward_leaves_the_state_it_was_given_as_it_was(self, model, rows):
+        first = model(rows[0][None])
+        before, seen = states_of(first).clone(), first.past_key_values.get_seq_length()
+        model(rows[1][None], past_key_values=first.past_key_values)
+        assert torch.equal(states_of(first), before)
+        assert first.past_key_values.get_seq_length() == seen
+
+    def test_h_and_c_differ_in_an_lstm_and_are_both_returned(self, model, rows):
+        (h, c), _ = model(rows[0][None]).past_key_values.states
+        output, (last_h, last_c) = model.model.layers[0](model.model.embed_tokens(rows[0][None]))
+        close(h, last_h[0])
+        close(c, last_c[0])
+        close(h, output[:, -1])
+
+    def test_a_cache_repeats_selects_and_reorders_rows(self, model, rows):
+        ids, mask = pad(rows, "left")
+        original = states_of(model(ids, attention_mask=mask))
+        for change, index in [
+            (lambda cache: cache.batch_repeat_interleave(2), [0, 0, 1, 1, 2, 2, 3, 3]),
+            (lambda cache: cache.batch_select_indices(torch.tensor([2, 0])), [2, 0]),
+            (lambda cache: cache.reorder_cache(torch.tensor([3, 3, 0, 1])), [3, 3, 0, 1]),
+        ]:
+            output = model(ids, attention_mask=mask)
+            change(output.past_key_values)
+            assert torch.equal(states_of(output), original[:, :, index])
+
+    def test_a_state_cannot_be_cut_back(self, model, rows):
+        with pytest.raises(NotImplementedError, match="cannot forget"):
+            model(rows[0][None]).past_key_values.crop(2)
+
+    def test_no_state_comes_back_while_training_unless_asked_for(self, model, rows):
+        assert model(rows[0][None]).past_key_values is not None
+        assert model(rows[0][None], use_cache=False).past_key_values is None
+        assert model.train()(rows[0][None]).past_key_values is None
+        assert model(rows[0][None], use_cache=True).past_key_values is not None
+
+
+class TestForward:
+    def test_embeddings_stand_in_for_ids(self, model, rows):
+        embeddings = model.get_input_embeddings()(rows[0][None])
+        close(model(inputs_embeds=embeddings).logits, model(rows[0][None]).logits)
+
+    @pytest.mark.parametrize("given", [(), ("input_ids", "inputs_embeds")])
+    def test_exactly_one_kind_of_input_is_taken(self, model, rows, given):
+        inputs = {"input_ids": rows[0][None], "inputs_embeds": model.get_input_embeddings()(rows[0][None])}
+        with pytest.raises(ValueError, match="either input_ids or inputs_embeds"):
+            model(**{name: inputs[name] for name in given})
+
+    def test_logits_to_keep_keeps_the_last_or_the_named_positions(self, model, rows):
+        whole = model(rows[0][None]).logits
+        assert torch.equal(model(rows[0][None], logits_to_keep=0).logits, whole)
+        close(model(rows[0][None], logits_to_keep=2).logits, whole[:, -2:])
+        close(model(rows[0][None], logits_to_keep=torch.tensor([0, 3])).logits, whole[:, [0, 3]])
+
+    def test_hidden_states_are_the_input_and_every_layers_output(self, make_model, rows):
+        model = make_model(num_hidden_layers=3)
+        hidden = model(rows[0][None], output_hidden_states=True).hidden_states
+        assert [tuple(state.shape) for state in hidden] == [(1, 9, 6)] + [(1, 9, 16)] * 3
+        assert torch.equal(hidden[0], model.get_input_embeddings()(rows[0][None]))
+        assert torch.equal(model.lm_head(hidden[-1]), model(rows[0][None]).logits)
+        assert model(rows[0][None]).hidden_states is None
+
+    def test_a_tuple_comes_back_when_asked_for(self, model, rows):
+        ids = rows[0][None]
+        loss, logits, past = model(ids, labels=ids, return_dict=False)
+        whole = model(ids, labels=ids)
+        assert torch.equal(loss, whole.loss)
+        assert torch.equal(logits, whole.logits)
+        assert past.get_seq_length() == 9
+        assert torch.equal(model.model(ids, return_dict=False)[0], model.model(ids).last_hidden_state)
+
+    def test_the_loss_is_the_mean_surprisal_of_the_next_character(self, model, rows):
+        output = model(rows[0][None], labels=rows[0][None])
+        surprisal = -output.logits.log_softmax(-1)[0, torch.arange(8), rows[0][1:]]
+        close(output.loss, surprisal.mean())
+
+    @pytest.mark.parametrize("side", SIDES)
+    def test_accumulated_losses_add_up_to_that_of_the_whole_batch(self, model, rows, side):
+        ids, mask = pad(rows, side)
+        counted = sum(len(row) - 1 for row in rows)
+        whole = model(ids, attention_mask=mask, labels=ids).loss
+        parts = [
+            model(ids[part], attention_mask=mask[part], labels=ids[part], num_items_in_batch=counted).loss
+            for part in (slice(0, 1), slice(1, 4))
+        ]
+        close(sum(parts), whole)
+
+
+class TestWeights:
+    def test_a_fresh_lstm_remembers(self):
+        model = CharLstmModel(CharLstmConfig(hidden_size=16))
+        for layer in model.layers:
+            bias = layer.bias_ih_l0 + layer.bias_hh_l0
+            assert torch.equal(bias, torch.tensor([0.0, 1.0, 0.0, 0.0]).repeat_interleave(16))
+            for block in layer.weight_hh_l0.chunk(4):
+                close(block @ block.T, torch.eye(16))
+
+    def test_tied_weights_are_one_matrix(self, make_model, rows, tmp_path):
+        model = make_model(tie_word_embeddings=True, embedding_size=16)
+        assert model.lm_head.weight is model.model.embed_tokens.weight
+        model.save_pretrained(tmp_path)
+        again = CharLstmForCausalLM.from_pretrained(tmp_path)
+        assert again.lm_head.weight is again.model.embed_tokens.weight
+        assert torch.equal(again(rows[0][None]).logits, model(rows[0][None]).logits)
+
+    def test_a_one_hot_embedding_is_the_identity_and_is_not_trained(self, tmp_path):
+        model = CharLstmForCausalLM(CharLstmConfig(vocab_size=7, embedding_size=0, hidden_size=16))
+        optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.1)
+        model(torch.tensor([[1, 2, 3]]), labels=torch.tensor([[1, 2, 3]])).loss.backward()
+        optimizer.step()
+        model.save_pretrained(tmp_path)
+        again = CharLstmForCausalLM.from_pretrained(tmp_path)
+        for one_hot in (model.model.embed_tokens.weight, again.model.embed_tokens.weight):
+            assert torch.equal(one_hot, torch.eye(7))
+            assert not one_hot.requires_grad
+        assert again.model.layers[0].input_size == 7
+
+    def test_saving_and_loading_keeps_every_weight(self, model, tmp_path):
+        model.save_pretrained(tmp_path)
+        again = CharLstmForCausalLM.from_pretrained(tmp_path)
+        assert not again.training
+        for name, weight in model.state_dict().items():
+            assert torch.equal(again.state_dict()[name], weight), name
+
+    def test_the_base_model_loads_from_a_language_model(self, model, rows, tmp_path):
+        model.save_pretrained(tmp_path)
+        base = CharLstmModel.from_pretrained(tmp_path)
+        assert torch.equal(base(rows[0][None]).last_hidden_state, model.model(rows[0][None]).last_hidden_state)
+
+    def test_a_wider_alphabet_leaves_the_old_scores_as_they_were(self, model, rows):
+        before, size = model(rows[0][None]).logits, model.config.vocab_size
+        model.resize_token_embeddings(size + 2)
+        after = model(rows[0][None]).logits
+        assert after.shape[-1] == model.config.vocab_size == size + 2
+        close(after[..., :size], before)
+
+
+class TestConfig:
+    @pytest.mark.parametrize(
+        ("wrong", "message"),
+        [
+            ({"vocab_size": 0}, "vocab_size must be at least 1, got 0"),
+            ({"hidden_size": 0}, "hidden_size must be at least 1, got 0"),
+            ({"num_hidden_layers": 0}, "num_hidden_layers must be at least 1, got 0"),
+            ({"embedding_size": -1}, "embedding_size must be 0 .* got -1"),
+            ({"input_dropout": 1.0}, "input_dropout must be .* got 1.0"),
+            ({"hidden_dropout": -0.1}, "hidden_dropout must be .* got -0.1"),
+            ({"tie_word_embeddings": True, "embedding_size": 8}, r"embedding_size \(8\) equal to hidden_size \(256\)"),
+            ({"cell_type": "transformer"}, "cell_type"),
+            ({"hidden_size": "wide"}, "hidden_size"),
+        ],
+    )
+    def test_a_wrong_setting_is_named(self, wrong, message):
+        with pytest.raises(StrictDataclassError, match=message):
+            CharLstmConfig(**wrong)
+
+    def test_a_configuration_survives_saving(self, tmp_path):
+        config = CharLstmConfig(vocab_size=9, embedding_size=0, hidden_size=8, num_hidden_layers=3, cell_type="gru")
+        config.save_pretrained(tmp_path)
+        assert CharLstmConfig.from_pretrained(tmp_path).to_dict() == config.to_dict()
+
+    def test_the_embedding_is_as_wide_as_the_layers_unless_told(self):
+        assert CharLstmConfig(hidden_size=64).embedding_size == 64
+        assert CharLstmConfig(hidden_size=64, embedding_size=8).input_size == 8
+        assert CharLstmConfig(vocab_size=29, embedding_size=0).input_size == 29

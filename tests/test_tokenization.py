@@ -1,0 +1,142 @@
+"""What the normaliser and the alphabet promise, of any text at all."""
+
+import logging
+import string
+
+import pytest
+from char_lstm import build_tokenizer, normalise
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+# Everything that a rule of the normaliser is about, beside what hypothesis thinks of.
+TRICKY = st.text(st.one_of(st.characters(), st.sampled_from("aB .!?…'’\"”“—-_\n\r\t\u2028\x85\u0301ßİǅ𝔸ﬁ½²ʼ)]\ud800")))
+
+
+@pytest.fixture(scope="module")
+def full():
+    """A tokenizer whose alphabet lacks no ASCII letter or digit."""
+    return build_tokenizer([string.ascii_letters + string.digits])
+
+
+def read(text: str, **mode) -> str:
+    """`text` normalised by a tokenizer that knows all of its characters."""
+    return normalise(build_tokenizer([text], **mode), text)
+
+
+@pytest.mark.parametrize(
+    ("written", "normalised"),
+    [
+        ("Alice ran. Then she fell.", "alice ran\nthen she fell\n"),
+        ("Off! with? her…head", "off\nwith\nher head"),
+        ("“What?!” she said... twice.", " what\nshe said\ntwice\n"),
+        ("(It was late.) So", " it was late\nso"),
+        ("don't isn’t o'clock", "dont isnt oclock"),
+        ("‘tis the rabbits’ hole", " tis the rabbits hole"),
+        ("rabbit—once rabbit--once rabbit-hole", "rabbit once rabbit once rabbit hole"),
+        ("un_important _very_ end.Start", "un important very end start"),
+        ("Café naïve ÅNGSTRÖM ﬁn", "cafe naive angstrom fin"),
+        ("tea 🫖 for two", "tea for two"),
+        ("one\r\n\r\n two \n\tthree\u2028four\x85five", "one\ntwo\nthree\nfour\nfive"),
+        ("a<pad>b", "a pad b"),
+        ("tab\tand \u00a0 many   blanks", "tab and many blanks"),
+        ("Привет, мир! 你好。", "привет мир\n你好 "),
+        ("3.14 and 10,000", "3 14 and 10 000"),
+        ("", ""),
+    ],
+)
+def test_each_rule_of_the_normaliser(written, normalised):
+    assert read(written) == normalised
+
+
+@settings(deadline=None)
+@given(TRICKY)
+def test_normalising_twice_is_normalising_once(full, text):
+    own = build_tokenizer([text])
+    assert normalise(own, normalise(own, text)) == normalise(own, text)
+    assert normalise(full, normalise(full, text)) == normalise(full, text)
+
+
+@settings(deadline=None)
+@given(TRICKY)
+def test_any_text_becomes_letters_and_digits_and_single_blanks(full, text):
+    normalised = normalise(full, text)
+    assert set(normalised) <= set(string.ascii_lowercase + string.digits + " \n")
+    assert not any(pair in normalised for pair in ("  ", " \n", "\n ", "\n\n"))
+
+
+@settings(deadline=None)
+@given(TRICKY, st.booleans(), st.booleans())
+def test_decoding_the_ids_gives_the_normalised_text(text, lowercase, strip_punctuation):
+    tokenizer = build_tokenizer([text], lowercase=lowercase, strip_punctuation=strip_punctuation)
+    normalised = normalise(tokenizer, text)
+    ids = tokenizer(normalised).input_ids
+    assert len(ids) == len(normalised)
+    assert tokenizer.decode(ids, skip_special_tokens=True) == normalised
+
+
+@settings(deadline=None)
+@given(TRICKY)
+def test_the_tokenizer_reads_raw_text_as_it_reads_normalised_text(full, text):
+    encodable = text.encode("utf-8", "replace").decode()
+    assert full(encodable).input_ids == full(normalise(full, encodable)).input_ids
+
+
+def test_the_pad_is_id_0_and_the_newline_id_1_and_an_ordinary_character(tokenizer):
+    assert (tokenizer.pad_token, tokenizer.pad_token_id) == ("<pad>", 0)
+    assert tokenizer.convert_tokens_to_ids("\n") == 1
+    assert tokenizer.all_special_tokens == ["<pad>"]
+
+
+def test_a_literal_pad_token_in_a_text_is_no_pad():
+    tokenizer = build_tokenizer(["<pad>"], strip_punctuation=False)
+    assert 0 not in tokenizer("a<pad>d").input_ids
+    assert tokenizer.decode(tokenizer("<pad>").input_ids, skip_special_tokens=True) == "<pad>"
+
+
+def test_the_alphabet_does_not_depend_on_the_order_of_the_texts():
+    assert build_tokenizer(["ab", "cd"]).get_vocab() == build_tokenizer(["dc", "ba"]).get_vocab()
+
+
+@pytest.mark.parametrize("text", ["\ud800", "half \udc00 a pair \ud83d"])
+def test_lone_surrogates_are_taken(full, text):
+    assert set(normalise(full, text)) <= set("half pair")
+
+
+def test_characters_that_the_alphabet_lacks_are_named_in_one_warning(caplog):
+    tokenizer = build_tokenizer(["abc"])
+    with caplog.at_level(logging.WARNING):
+        assert normalise(tokenizer, "a你b 好c, 你") == "ab c "
+    assert len(caplog.records) == 1
+    assert "2 characters" in caplog.text
+    assert "你" in caplog.text
+    assert "好" in caplog.text
+
+
+def test_a_text_within_the_alphabet_causes_no_warning(tokenizer, story, caplog):
+    normalise(tokenizer, story + "“É—e\u0301…” 🫖")
+    assert not caplog.records
+
+
+def test_kept_punctuation_leaves_a_text_as_it_is_but_for_its_line_breaks(story):
+    kept = {"lowercase": False, "strip_punctuation": False}
+    assert read(story, **kept) == story
+    assert read("A  b —\r\n\r\n“É…”\t\u2028x", **kept) == "A  b —\n\n“É…”\t\nx"
+
+
+def test_kept_punctuation_and_kept_case_are_two_choices():
+    assert read("Oh! It’s É.", strip_punctuation=False) == "oh! it’s é."
+    assert read("Oh! It’s É.", lowercase=False) == "Oh\nIts E\n"
+
+
+@pytest.mark.parametrize("mode", [{}, {"lowercase": False, "strip_punctuation": False}])
+def test_a_saved_tokenizer_loads_as_it_was_without_code_of_ours(story, tmp_path, mode):
+    from transformers import AutoTokenizer
+
+    tokenizer = build_tokenizer([story], **mode)
+    tokenizer.save_pretrained(tmp_path)
+    loaded = AutoTokenizer.from_pretrained(tmp_path)
+    assert {file.name for file in tmp_path.iterdir()} == {"tokenizer.json", "tokenizer_config.json"}
+    assert loaded(story).input_ids == tokenizer(story).input_ids
+    assert loaded("a<pad>b").input_ids == tokenizer("a<pad>b").input_ids
+    assert (loaded.pad_token, loaded.pad_token_id, loaded.padding_side) == ("<pad>", 0, "left")
+    assert loaded(["a", "abc"], padding=True)["attention_mask"][0] == [0, 0, 1]

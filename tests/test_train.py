@@ -1,0 +1,198 @@
+"""What a training run promises: one command, loss on real characters, nothing lost, nothing mixed up."""
+
+import functools
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from char_lstm import generate_text, load
+from safetensors.torch import load_file
+
+from scripts import evaluate, train
+from tests.conftest import ROOT
+
+TINY = [
+    *("--hidden_size", "16", "--num_train_epochs", "3", "--learning_rate", "1e-2", "--report_to", "none"),
+    *("--disable_tqdm", "true", "--use_cpu", "true", "--per_device_train_batch_size", "16"),
+]
+
+
+@pytest.fixture(scope="session")
+def corpus(story, tmp_path_factory):
+    from scripts.build_corpus import build_corpus
+
+    folder = tmp_path_factory.mktemp("corpus")
+    (folder / "story.txt").write_text(story, encoding="utf-8")
+    build_corpus(folder / "built", text=str(folder / "story.txt"))
+    return folder / "built"
+
+
+def run(corpus, output_dir, *arguments):
+    train.main(["--dataset", str(corpus), "--output_dir", str(output_dir), *TINY, *arguments])
+    return Path(output_dir)
+
+
+def refused(capsys, corpus, output_dir, *arguments) -> str:
+    with pytest.raises(SystemExit) as stop:
+        run(corpus, output_dir, *arguments)
+    assert stop.value.code == 2
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def finished(corpus, tmp_path_factory):
+    """A whole run of three epochs."""
+    return run(corpus, tmp_path_factory.mktemp("finished"))
+
+
+@pytest.fixture
+def finished_copy(finished, tmp_path):
+    """A run of its own to break."""
+    return shutil.copytree(finished, tmp_path / "run")
+
+
+def weights(output_dir):
+    return load_file(output_dir / "model.safetensors")
+
+
+def losses(checkpoint, key):
+    log = json.loads((checkpoint / "trainer_state.json").read_text())["log_history"]
+    return {entry["epoch"]: entry[key] for entry in log if key in entry}
+
+
+def newest(output_dir):
+    return max(output_dir.glob("checkpoint-*"), key=lambda folder: int(folder.name.split("-")[1]))
+
+
+def test_one_command_leaves_a_model_that_loads_and_writes(finished):
+    model, tokenizer = load(finished)
+    assert len(generate_text(model, tokenizer)) == 500
+    assert (finished / "loss.png").read_bytes().startswith(b"\x89PNG")
+    assert not list(finished.glob("*unfinished*"))
+
+
+def test_the_held_out_loss_of_every_epoch_is_nats_per_character(finished, corpus):
+    held_out = losses(newest(finished), "eval_loss")
+    assert list(held_out) == [1, 2, 3]
+    evaluate.main(
+        ["--model", str(finished), "--dataset", str(corpus), "--split", "validation", "--json", f"{finished}/v.json"]
+    )
+    figures = json.loads((finished / "v.json").read_text())
+    assert held_out[3] == pytest.approx(figures["nats_per_char_reset"], abs=1e-4)
+
+
+def test_training_lowers_the_loss(finished):
+    training = losses(newest(finished), "loss")
+    assert training[3] < training[1] - 0.1
+
+
+def test_a_batch_has_no_column_of_padding_alone_and_no_label_on_a_pad(corpus):
+    rows = train.training_rows(train.read_corpus(train.parse(["--dataset", str(corpus)]))[0], "train")
+    batch = train.collate([rows[index] for index in range(5)])
+    assert batch["input_ids"].shape[1] == max(int(rows[index]["length"]) for index in range(5))
+    assert batch["attention_mask"].any(dim=0).all()
+    assert torch.equal(batch["labels"] == -100, batch["attention_mask"] == 0)
+    assert (batch["attention_mask"] == 0).any()
+
+
+def test_a_final_run_trains_on_validation_too_and_shows_no_held_out_loss(finished, corpus, tmp_path):
+    output_dir = run(corpus, tmp_path / "run", "--train_split", "train+validation", "--max_steps", "2")
+    corpora = train.read_corpus(train.parse(["--dataset", str(corpus)]))[0]
+    rows = train.training_rows(corpora, "train+validation")
+    assert len(rows) == len(corpora["train"]) + len(corpora["validation"])
+    assert losses(newest(output_dir), "eval_loss") == {}
+
+
+def test_a_killed_run_goes_on_to_the_same_weights_and_the_same_curve(finished, corpus, tmp_path):
+    command = [sys.executable, "scripts/train.py", "--dataset", str(corpus), "--output_dir", str(tmp_path), *TINY]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    while train.last_whole_checkpoint(tmp_path) is None:
+        assert process.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "model.safetensors").exists()
+
+    run(corpus, tmp_path)
+    for name, expected in weights(finished).items():
+        assert torch.equal(weights(tmp_path)[name], expected), name
+    for key in ("loss", "eval_loss"):
+        assert losses(newest(tmp_path), key) == losses(newest(finished), key)
+
+
+@pytest.mark.parametrize("tear", ["mark", "weights"])
+def test_a_torn_checkpoint_is_left_out_for_the_one_before(finished, finished_copy, corpus, caplog, tear):
+    torn = newest(finished_copy)
+    if tear == "mark":
+        (torn / train.COMPLETE).unlink()
+    else:
+        os.truncate(torn / "model.safetensors", 1000)
+    run(corpus, finished_copy)
+    assert f"{torn} was not written to its end" in caplog.text
+    assert all(torch.equal(weights(finished_copy)[name], tensor) for name, tensor in weights(finished).items())
+
+
+def test_another_run_into_the_same_folder_is_refused_by_the_name_of_the_difference(finished_copy, corpus, capsys):
+    before = (finished_copy / "model.safetensors").stat().st_mtime_ns
+    assert "hidden_size was 16, now 17" in refused(capsys, corpus, finished_copy, "--hidden_size", "17")
+    assert (finished_copy / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_other_data_into_the_same_folder_are_refused(finished_copy, story, tmp_path, capsys):
+    from scripts.build_corpus import build_corpus
+
+    (tmp_path / "other.txt").write_text(story.replace("lamp", "lantern"), encoding="utf-8")
+    build_corpus(tmp_path / "other", text=str(tmp_path / "other.txt"))
+    assert "its data differ" in refused(capsys, tmp_path / "other", finished_copy)
+
+
+def test_a_diverging_run_stops_with_its_cause_and_the_last_good_checkpoint(corpus, tmp_path, capsys, monkeypatch):
+    forward = train.CharLstmForCausalLM.forward
+
+    @functools.wraps(forward)
+    def diverge(self, *args, **kwargs):
+        output = forward(self, *args, **kwargs)
+        if self.training and list(tmp_path.glob(f"checkpoint-*/{train.COMPLETE}")):
+            output.loss = output.loss * float("nan")
+        return output
+
+    monkeypatch.setattr(train.CharLstmForCausalLM, "forward", diverge)
+    message = refused(capsys, corpus, tmp_path)
+    assert "the training loss became nan at step" in message
+    assert f"Last good checkpoint: {newest(tmp_path)}" in message
+    assert train.is_whole(newest(tmp_path))
+
+
+def test_training_starts_from_a_published_model_with_its_alphabet(finished, corpus, tmp_path):
+    output_dir = run(corpus, tmp_path / "tuned", "--init_from", str(finished), "--learning_rate", "0")
+    assert all(torch.equal(weights(output_dir)[name], tensor) for name, tensor in weights(finished).items())
+
+
+def test_the_defaults_are_the_assignments_recipe():
+    def settings(*arguments):
+        return {name: value for name, value in train.parse(list(arguments)).to_dict().items() if name != "config"}
+
+    assert settings() == settings("--config", str(ROOT / "scripts/configs/alice.yaml"))
+
+
+def test_the_command_line_overrides_the_yaml_and_the_yaml_the_defaults(tmp_path):
+    (tmp_path / "mine.yaml").write_text("hidden_size: 32\nlearning_rate: 1e-4\n")
+    recipe = train.parse(["--config", str(tmp_path / "mine.yaml"), "--hidden_size", "64"])
+    assert (recipe.hidden_size, recipe.learning_rate, recipe.num_hidden_layers) == (64, 1e-4, 2)
+
+
+@pytest.mark.parametrize("where", ["yaml", "command line"])
+def test_an_unknown_setting_is_refused_by_name(tmp_path, capsys, where):
+    (tmp_path / "mine.yaml").write_text("hiden_size: 32\n" if where == "yaml" else "hidden_size: 32\n")
+    arguments = ["--hiden_size", "3"] if where == "command line" else []
+    with pytest.raises(SystemExit) as stop:
+        train.parse(["--config", str(tmp_path / "mine.yaml"), *arguments])
+    assert stop.value.code == 2
+    assert "hiden_size" in capsys.readouterr().err

@@ -78,7 +78,7 @@ class BuildArguments:
 def build_corpus(
     output_dir: str | Path,
     *,
-    text: str | None = None,
+    text: str | Path | None = None,
     dataset_name: str | None = None,
     text_column: str = "text",
     sequence: str = "sentence",
@@ -111,13 +111,13 @@ def build_corpus(
 # Reading
 
 
-def read_source(text: str | None, dataset_name: str | None, text_column: str) -> str:
+def read_source(text: str | Path | None, dataset_name: str | None, text_column: str) -> str:
     """The whole text of a file, a URL or a dataset; of Alice when none is named."""
     if text is not None and dataset_name is not None:
         raise CorpusError("give either --text or --dataset_name, not both")
     if dataset_name is not None:
         return read_dataset(dataset_name, text_column)
-    source = ALICE if text is None else text
+    source = str(ALICE if text is None else text)
     try:
         path = download(source) if source.startswith(("http://", "https://")) else Path(source)
         return decode(path.read_bytes(), source)

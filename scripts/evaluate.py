@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from char_lstm import load, normalise
-from char_lstm.loading import CheckpointError
 from datasets import Dataset, load_from_disk
 from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pad_sequence
 from tqdm.auto import tqdm
 from transformers import HfArgumentParser
+
+from char_lstm import load, normalise
+from char_lstm.loading import CheckpointError
 
 CHUNK = 4096  # characters of one forward
 ROWS = 64  # rows of one forward

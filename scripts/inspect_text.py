@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+
 from char_lstm import inspect_text, load, normalise
 from char_lstm.inspection import Inspection
 from char_lstm.loading import CheckpointError
@@ -74,14 +75,12 @@ def connectivity_rows(seen: Inspection) -> list[dict]:
 def in_words(seen: Inspection) -> str:
     """One sentence on the whole text."""
     mean, worst = seen.surprisal.mean(), int(seen.surprisal.argmax())
-    before, after = "".join(seen.chars[:worst]), "".join(seen.chars[worst:])
-    if after[0].isspace():
-        place = f"the {'line end' if after[0] == NEWLINE else 'space'} after “{before.split()[-1] if before.split() else ''}”"
-    else:
-        place = f"the “{after[0]}” of “{re.search(r'\\S*$', before)[0]}{after.split()[0]}”"
+    character, words = seen.chars[worst], re.finditer(r"\S*\s*", "".join(seen.chars))
+    word = next(match[0] for match in words if match.end() > worst).strip()
+    place = {" ": "space after", "\n": "line end after"}.get(character, f"“{character}” of")
     return (
         f"Over {len(seen.chars)} characters the surprise is {mean:.2f} nats on average, as if the model chose blindly "
-        f"among {math.exp(mean):.1f} characters each time; it is largest at {place}, "
+        f"among {math.exp(mean):.1f} characters each time; it is largest at the {place} “{word}”, "
         f"{seen.surprisal[worst]:.1f} nats."
     )
 

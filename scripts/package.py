@@ -13,10 +13,11 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from char_lstm import generate_text, load
-from char_lstm.loading import CheckpointError
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from transformers import HfArgumentParser
+
+from char_lstm import generate_text, load
+from char_lstm.loading import CheckpointError
 
 TEMPLATE = Path(__file__).parent / "templates" / "model_card.md"
 FROM_THE_RUN = ("evaluation.json", "loss.png")
@@ -25,7 +26,7 @@ FROM_THE_RUN = ("evaluation.json", "loss.png")
 @dataclass
 class PackageArguments:
     run: str = field(metadata={"help": "The output folder of train.py, with evaluation.json in it."})
-    output_dir: str = field(metadata={"help": "The folder to make; an older one is replaced when the new one is whole."})
+    output_dir: str = field(metadata={"help": "The folder to make, or to replace as a whole."})
     book: str = field(default="Alice's Adventures in Wonderland", metadata={"help": "Title of the text."})
     recipe: str = field(default="scripts/configs/alice.yaml", metadata={"help": "The recipe, named in the card."})
     seed: int = field(default=42, metadata={"help": "Seed of the sample in the card."})

@@ -9,6 +9,7 @@ import textwrap
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file, save_file
 from transformers import AutoTokenizer
 
@@ -25,10 +26,15 @@ def test_a_saved_model_writes_the_text_it_wrote(model, tokenizer, saved):
     assert generate_text(CharLstmForCausalLM.from_pretrained(saved), tokenizer, PROMPT, seed=1) == written
 
 
-def test_both_ways_in_read_a_literal_pad_as_text(model, tokenizer, saved):
-    written = generate_text(model, tokenizer, "<pad>", seed=1)
-    for loaded in (load(saved), load_decoder(saved)):
-        assert generate_text(*loaded, "<pad>", seed=1) == written
+def test_a_literal_pad_is_five_characters_even_where_punctuation_is_kept(make_model, tmp_path):
+    tokenizer = build_tokenizer(["the <lamp> is lit and goes by"], strip_punctuation=False)
+    model = make_model(vocab_size=len(tokenizer))
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    ids = torch.tensor([tokenizer.convert_tokens_to_ids(list("<pad>"))])
+    written = tokenizer.decode(model.generate(ids, do_sample=False)[0, 5:])
+    for loaded in (load(tmp_path), load_decoder(tmp_path)):
+        assert generate_text(*loaded, "<pad>", temperature=0) == written
 
 
 def test_a_loaded_model_is_ready_to_write(saved):

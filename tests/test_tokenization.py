@@ -4,9 +4,10 @@ import logging
 import string
 
 import pytest
-from char_lstm import build_tokenizer, normalise
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from char_lstm import build_tokenizer, normalise
 
 # Everything that a rule of the normaliser is about, beside what hypothesis thinks of.
 TRICKY = st.text(st.one_of(st.characters(), st.sampled_from("aB .!?…'’\"”“—-_\n\r\t\u2028\x85\u0301ßİǅ𝔸ﬁ½²ʼ)]\ud800")))

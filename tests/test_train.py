@@ -1,6 +1,7 @@
 """What a training run promises: one command, loss on real characters, nothing lost, nothing mixed up."""
 
 import functools
+import itertools
 import json
 import os
 import shutil
@@ -12,9 +13,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from char_lstm import generate_text, load
 from safetensors.torch import load_file
 
+from char_lstm import generate_text, load
 from scripts import evaluate, train
 from tests.conftest import ROOT
 
@@ -100,6 +101,28 @@ def test_a_batch_has_no_column_of_padding_alone_and_no_label_on_a_pad(corpus):
     assert batch["attention_mask"].any(dim=0).all()
     assert torch.equal(batch["labels"] == -100, batch["attention_mask"] == 0)
     assert (batch["attention_mask"] == 0).any()
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 16, 500])
+def test_an_epoch_reads_every_row_once_and_rows_of_a_batch_are_of_like_length(batch_size):
+    lengths = torch.randint(2, 60, (100,))
+    order = list(train.LikeLengths(lengths, batch_size))
+    assert sorted(order) == list(range(100))
+    batches = [lengths[order[start : start + batch_size]] for start in range(0, 100, batch_size)]
+    ranges = sorted((int(batch.min()), int(batch.max())) for batch in batches)
+    assert all(before[1] <= after[0] for before, after in itertools.pairwise(ranges))
+    if batch_size < 50:
+        assert order != list(train.LikeLengths(lengths, batch_size)), "two epochs in the same order"
+
+
+def test_the_batches_of_a_run_hold_little_padding(corpus, tmp_path, monkeypatch):
+    masks = []
+    collate = train.collate
+    monkeypatch.setattr(train, "collate", lambda rows: masks.append(collate(rows)["attention_mask"]) or collate(rows))
+    run(corpus, tmp_path, "--eval_strategy", "no", "--num_train_epochs", "1")
+    assert len(masks) == 8
+    computed = sum(mask.numel() for mask in masks)
+    assert 1 - sum(int(mask.sum()) for mask in masks) / computed < 0.25  # in random batches it is above a half
 
 
 def test_a_final_run_trains_on_validation_too_and_shows_no_held_out_loss(finished, corpus, tmp_path):

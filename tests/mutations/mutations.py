@@ -7,6 +7,8 @@ MODEL = "modeling/char_lstm/modeling_char_lstm.py"
 TOKENIZATION = "modeling/char_lstm/tokenization_char_lstm.py"
 GENERATION = "modeling/char_lstm/generation_char_lstm.py"
 LOADING = "modeling/char_lstm/loading.py"
+CORPUS = "scripts/build_corpus.py"
+TRAIN = "scripts/train.py"
 
 
 class Mutation(NamedTuple):
@@ -273,6 +275,41 @@ MUTATIONS = [
         "tests/test_generation.py::TestPrompt",
     ),
     Mutation(
+        "words fused where a mark stood",
+        TOKENIZATION,
+        'Replace(MARKS, " ")',
+        'Replace(MARKS, "")',
+        "tests/test_tokenization.py::test_each_rule_of_the_normaliser",
+    ),
+    Mutation(
+        "splits overlapping",
+        CORPUS,
+        '"validation": rows[train:validation]',
+        '"validation": rows[train - 1 : validation]',
+        "tests/test_build_corpus.py::test_the_rows_joined_are_the_normalised_text",
+    ),
+    Mutation(
+        "a row lost between the splits",
+        CORPUS,
+        '"test": rows[validation:]',
+        '"test": rows[validation + 1 :]',
+        "tests/test_build_corpus.py::test_the_rows_joined_are_the_normalised_text",
+    ),
+    Mutation(
+        "rows without the newline before them",
+        CORPUS,
+        "ids = [[newline, *row] for row in",
+        "ids = [[*row] for row in",
+        "tests/test_build_corpus.py::test_each_row_is_a_newline_and_its_text_then_masked_padding",
+    ),
+    Mutation(
+        "pads labelled in training",
+        TRAIN,
+        "labels = input_ids.masked_fill(attention_mask == 0, -100)",
+        "labels = input_ids.clone()",
+        "tests/test_train.py::test_a_batch_has_no_column_of_padding_alone_and_no_label_on_a_pad",
+    ),
+    Mutation(
         "alphabet not checked",
         LOADING,
         "if tokenizer.get_vocab_size() != config.vocab_size:",
@@ -298,6 +335,6 @@ MUTATIONS = [
         LOADING,
         "    tokenizer.encode_special_tokens = True",
         "    tokenizer.encode_special_tokens = False",
-        "tests/test_loading.py::test_both_ways_in_read_a_literal_pad_as_text",
+        "tests/test_loading.py::test_a_literal_pad_is_five_characters_even_where_punctuation_is_kept",
     ),
 ]

@@ -1,81 +1,86 @@
 """Breaks the code in known ways and checks that the tests notice: `python tests/mutations/run.py`.
 
-Each mutation is applied to a fresh copy of the tree, in which its tests must fail. Exit code 0 if all were noticed.
+Each mutation is applied to a copy of the tree, in which its tests must fail. Exit code 0 if all were noticed.
 """
 
+import contextlib
+import importlib
+import io
+import multiprocessing
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 from mutations import MUTATIONS, Mutation
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("modeling", "scripts", "tests", "pyproject.toml")
 NOT_COPIED = shutil.ignore_patterns("__pycache__", "*.egg-info", ".*")
+HEAVY_MODULES = ("torch", "transformers.pipelines", "transformers.generation.utils", "transformers.trainer", "datasets")
 WORKERS = 2
-PYTEST_PASSED, PYTEST_FAILED = 0, 1  # its other exit codes: no test found, not importable, wrong usage
 
 
 def copy_tree(folder: Path):
     for name in COPIED:
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=NOT_COPIED)
-        elif source.exists():
-            shutil.copy(source, folder / name)
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, ignore=NOT_COPIED)
+        else:
+            shutil.copy(ROOT / name, folder / name)
 
 
 def mutated(mutation: Mutation) -> str:
-    """The text of the broken file. Raises SystemExit where the mutation no longer fits the code."""
+    """The text of the broken file. Raises ValueError where the mutation no longer fits the code."""
     text = (ROOT / mutation.file).read_text(encoding="utf-8")
     if (count := text.count(mutation.old)) != 1:
-        raise SystemExit(f"{mutation.name}: its text stands {count} times in {mutation.file}, not once")
+        raise ValueError(f"{mutation.name}: its old text stands {count} times in {mutation.file}, not once")
     text = text.replace(mutation.old, mutation.new)
-    compile(text, mutation.file, "exec")  # a file that cannot run would fail every test
+    if mutation.file.endswith(".py"):
+        compile(text, mutation.file, "exec")  # a file that cannot run would fail every test
     return text
 
 
-def run_tests(folder: Path, tests: list[str]) -> subprocess.CompletedProcess:
-    """Runs tests in a copy of the tree, with that copy's package."""
-    environment = os.environ | {"PYTHONPATH": str(folder / "modeling"), "OMP_NUM_THREADS": "1"}
-    where = [sys.executable, "-c", "import char_lstm; print(char_lstm.__file__)"]
-    package = subprocess.run(where, cwd=folder, env=environment, capture_output=True, text=True, check=True).stdout
-    if not Path(package.strip()).is_relative_to(folder):
-        raise SystemExit(f"the tests would import {package.strip()}, not the copy in {folder}")
-    pytest = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
-    return subprocess.run(pytest, cwd=folder, env=environment, capture_output=True, text=True)
+def run_tests(tests: list[str], mutation: Mutation | None) -> tuple[bool, str]:
+    """Whether tests pass in a copy of the tree, with the mutation if there is one, and what pytest printed.
 
-
-def notices(mutation: Mutation) -> bool:
-    with tempfile.TemporaryDirectory() as name:
+    Called in a process of its own, which has not imported our package yet.
+    """
+    with tempfile.TemporaryDirectory() as name, contextlib.redirect_stdout(io.StringIO()) as output:
         folder = Path(name).resolve()
         copy_tree(folder)
-        (folder / mutation.file).write_text(mutated(mutation), encoding="utf-8")
-        result = run_tests(folder, [mutation.tests])
-    if result.returncode not in (PYTEST_PASSED, PYTEST_FAILED):
-        raise SystemExit(f"{mutation.name}: its tests could not run\n{result.stdout}{result.stderr}")
-    return result.returncode == PYTEST_FAILED
+        if mutation:
+            (folder / mutation.file).write_text(mutated(mutation), encoding="utf-8")
+        os.chdir(folder)
+        sys.path[:0] = [str(folder), str(folder / "modeling")]
+        os.environ["PYTHONPATH"] = str(folder / "modeling")  # for the processes that tests start
+        package = importlib.import_module("char_lstm").__file__
+        if not Path(package).is_relative_to(folder):
+            raise RuntimeError(f"the tests would import {package}, not the copy in {folder}")
+        outcome = pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests])
+        os.chdir(ROOT)
+    if outcome not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        raise RuntimeError(f"{' '.join(tests)} could not run\n{output.getvalue()}")
+    return outcome == pytest.ExitCode.OK, output.getvalue()
 
 
 def main():
     for mutation in MUTATIONS:
         mutated(mutation)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name).resolve()
-        copy_tree(folder)
-        whole = run_tests(folder, sorted({mutation.tests for mutation in MUTATIONS}))
-    if whole.returncode != PYTEST_PASSED:
-        raise SystemExit(f"the tests fail before anything is broken\n{whole.stdout}{whole.stderr}")
+    for module in HEAVY_MODULES:  # imported once: the processes below are forks of this one
+        importlib.import_module(module)
 
     survived = 0
-    with ThreadPoolExecutor(WORKERS) as workers:
-        for mutation, noticed in zip(MUTATIONS, workers.map(notices, MUTATIONS), strict=True):
-            survived += not noticed
-            print(f"{'noticed ' if noticed else 'SURVIVED'}  {mutation.name}", flush=True)
+    with multiprocessing.get_context("fork").Pool(WORKERS, maxtasksperchild=1) as pool:
+        green, output = pool.apply(run_tests, [sorted({mutation.tests for mutation in MUTATIONS}), None])
+        if not green:
+            sys.exit(f"the tests fail before anything is broken\n{output}")
+        results = [pool.apply_async(run_tests, ([mutation.tests], mutation)) for mutation in MUTATIONS]
+        for mutation, result in zip(MUTATIONS, results, strict=True):
+            passed, _ = result.get()
+            survived += passed
+            print(f"{'SURVIVED' if passed else 'noticed '}  {mutation.name}", flush=True)
     print(f"{len(MUTATIONS) - survived} noticed, {survived} survived")
     sys.exit(1 if survived else 0)
 

@@ -1,0 +1,215 @@
+"""Shows how far back a gradient reaches in an RNN, an LSTM and a GRU, before and after training, and why.
+
+    python scripts/vanishing.py --text alice.txt --json scripts/results/vanishing.json --png scripts/results/vanishing.png
+
+Two figures: the size of the gradient of a prediction 1 to 200 characters back, and a value multiplied by 3 again and
+again with and without tanh, with the gradient back to its start. "Before training" is a fresh model of the same
+configuration: orthogonal recurrent weights, and a forget gate that starts open.
+"""
+
+import copy
+import io
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from transformers import HfArgumentParser
+
+from char_lstm import CharLstmForCausalLM, inspect_text, load, normalise
+from char_lstm.inspection import Inspection
+from char_lstm.loading import CheckpointError
+
+PRETRAINED = Path(__file__).resolve().parent.parent / "modeling" / "pretrained"
+REACH = 200  # characters back
+READ = 600  # characters of the text that are read
+CANDIDATE = {"rnn": 0, "gru": 2, "lstm": 2}  # its block among the recurrent weights
+KEEPER = {"lstm": "forget", "gru": "update"}  # the gate that hands a cell's past on
+COLOURS = {"rnn": "#D55E00", "lstm": "#0072B2", "gru": "#009E73"}  # Okabe & Ito 2008: told apart by every eye
+
+
+@dataclass
+class VanishingArguments:
+    text: str = field(metadata={"help": f"A text file; {READ} characters of its middle are read."})
+    models: list[str] = field(
+        default_factory=lambda: [str(PRETRAINED / name) for name in ("alice_rnn", "alice", "alice_gru")],
+        metadata={"help": "Trained models: folders or ids on the Hub."},
+    )
+    json: str = field(default="scripts/results/vanishing.json", metadata={"help": "Where the numbers go."})
+    png: str = field(default="scripts/results/vanishing.png", metadata={"help": "The figure of the gradients."})
+    times_three_png: str = field(
+        default="scripts/results/times_three.png", metadata={"help": "The figure of a value multiplied by 3."}
+    )
+    positions: int = field(default=20, metadata={"help": "Predictions that the gradient is averaged over."})
+    seed: int = field(default=0, metadata={"help": "The seed of the untrained weights."})
+
+
+def gradient_back(seen: Inspection, positions: int) -> np.ndarray:
+    """Size of a prediction's gradient at the characters 1..REACH before it, (REACH,): a geometric mean over positions."""
+    spots = np.linspace(REACH, len(seen.chars) - 1, positions).astype(int)
+    rows = [sizes[spot - REACH : spot][::-1] for spot, sizes in zip(spots, seen.connectivity(spots), strict=True)]
+    return np.exp(np.log(np.maximum(rows, np.finfo(float).tiny)).mean(axis=0))
+
+
+def why(model, seen: Inspection) -> list[dict[str, float]]:
+    """For each layer, what a gradient is multiplied by at each step back, over the last REACH steps.
+
+    In an RNN a step is diag(tanh') W, and the gradient shrinks or grows as their product. In an LSTM and a GRU it may
+    also pass straight through the forget or update gate, whose product is that of plain numbers below 1, so one
+    cell with an open gate suffices. `product_per_step` is the largest singular value of the product, a step's share.
+    """
+    cell = model.config.cell_type
+    tanh_outputs = seen.gates.get("candidate", seen.cell_state)[:, -REACH:]  # (layers, REACH, hidden)
+    layers = []
+    for index, layer in enumerate(model.model.layers):
+        slopes = 1 - tanh_outputs[index] ** 2  # (REACH, hidden), tanh' = 1 - tanh^2
+        weight = layer.weight_hh_l0.detach().split(model.config.hidden_size)[CANDIDATE[cell]].cpu().numpy()
+        figures = {
+            "mean_tanh_slope": slopes.mean(),
+            "spectral_radius": np.abs(np.linalg.eigvals(weight)).max(),
+            "largest_singular_value": np.linalg.norm(weight, 2),
+        }
+        if cell in KEEPER:
+            kept = seen.gates[KEEPER[cell]][index, -REACH:]  # (REACH, hidden)
+            figures["mean_kept"] = kept.mean()
+            product = kept.prod(axis=0).max()
+        else:
+            product = np.linalg.norm(np.linalg.multi_dot([slope[:, None] * weight for slope in slopes[::-1]]), 2)
+        layers.append({name: float(x) for name, x in figures.items()} | {"product_per_step": product ** (1 / REACH)})
+    return layers
+
+
+def measure(model, tokenizer, text: str, positions: int) -> dict:
+    """The gradient's sizes, what remains of it each step back, and why. In double precision: sizes fall below 1e-38."""
+    model = model.double()
+    seen = inspect_text(model, tokenizer, text)
+    sizes = gradient_back(seen, positions)
+    return {
+        "nats_per_char": float(seen.surprisal.mean()),
+        "gradient": [float(f"{size:.6g}") for size in sizes],
+        "measured_per_step": float((sizes[-1] / sizes[0]) ** (1 / (REACH - 1))),
+        "layers": why(model, seen),
+    }
+
+
+def compare(model_id: str, text: str, args: VanishingArguments) -> dict:
+    """One model as it started and as training left it."""
+    trained, tokenizer = load(model_id)
+    read = normalise(tokenizer, text)
+    if len(read) < READ:
+        raise ValueError(f"{args.text} has {len(read)} characters after normalising; {READ} are needed")
+    middle = (len(read) - READ) // 2
+    torch.manual_seed(args.seed)
+    fresh = CharLstmForCausalLM(copy.deepcopy(trained.config)).eval()
+    return {
+        "model": Path(model_id).name,
+        "cell_type": trained.config.cell_type,
+        "num_hidden_layers": trained.config.num_hidden_layers,
+        "hidden_size": trained.config.hidden_size,
+        "parameters": sum(parameter.numel() for parameter in trained.parameters()),
+        "before": measure(fresh, tokenizer, read[middle : middle + READ], args.positions),
+        "after": measure(trained, tokenizer, read[middle : middle + READ], args.positions),
+    }
+
+
+def times_three(steps: int = 12, start: float = 0.1) -> dict[str, list[float]]:
+    """A value multiplied by 3 again and again, and the gradient of each value with respect to the first."""
+    plain = start * 3.0 ** np.arange(steps + 1)
+    squashed, gradient = [start], [1.0]
+    for _ in range(steps):
+        squashed.append(float(np.tanh(3 * squashed[-1])))
+        gradient.append(gradient[-1] * 3 * (1 - squashed[-1] ** 2))
+    return {
+        "value": plain.tolist(),
+        "value_with_tanh": squashed,
+        "gradient": (plain / start).tolist(),
+        "gradient_with_tanh": gradient,
+    }
+
+
+def draw_gradients(models: list[dict], positions: int) -> Figure:
+    figure = Figure(figsize=(8, 4.8), dpi=150, layout="constrained")
+    axes = figure.add_subplot()
+    for entry in models:
+        for when, style in [("before", "--"), ("after", "-")]:
+            label = f"{entry['cell_type'].upper()} {when} training"
+            distances = np.arange(1, REACH + 1)
+            axes.semilogy(distances, entry[when]["gradient"], style, color=COLOURS[entry["cell_type"]], label=label)
+    axes.set_xlabel("characters back from the prediction")
+    axes.set_ylabel(f"size of the gradient of its log-probability\n(geometric mean of {positions} predictions)")
+    axes.set_title("How far back does a gradient reach?")
+    _finish(axes)
+    return figure
+
+
+def draw_times_three(numbers: dict[str, list[float]]) -> Figure:
+    figure = Figure(figsize=(8, 3.4), dpi=150, layout="constrained")
+    for axes, name, label in zip(
+        figure.subplots(1, 2), ["value", "gradient"], ["the value", "its gradient back to the start"], strict=True
+    ):
+        axes.semilogy(numbers[name], "o--", markersize=4, color=COLOURS["rnn"], label="x → 3 x")
+        axes.semilogy(numbers[f"{name}_with_tanh"], "o-", markersize=4, color=COLOURS["lstm"], label="x → tanh(3 x)")
+        axes.set_xlabel("steps")
+        axes.set_ylabel(label)
+        _finish(axes)
+    return figure
+
+
+def _finish(axes) -> None:
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+
+
+def _write(path: str, content: bytes) -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(f"{path}.unfinished")
+    unfinished.write_bytes(content)
+    unfinished.replace(path)
+
+
+def _png(figure: Figure) -> bytes:
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png")
+    return drawn.getvalue()
+
+
+def run(args: VanishingArguments) -> dict:
+    if args.positions < 1:
+        raise ValueError(f"--positions must be at least 1, got {args.positions}")
+    text = Path(args.text).read_text(encoding="utf-8-sig", errors="replace")
+    figures = {
+        "text": Path(args.text).name,
+        "characters_read": READ,
+        "predictions": args.positions,
+        "seed": args.seed,
+        "models": [compare(model_id, text, args) for model_id in args.models],
+        "times_three": times_three(),
+    }
+    _write(args.json, (json.dumps(figures, indent=1) + "\n").encode())
+    _write(args.png, _png(draw_gradients(figures["models"], args.positions)))
+    _write(args.times_three_png, _png(draw_times_three(figures["times_three"])))
+    for entry in figures["models"]:
+        for when in ("before", "after"):
+            products = ", ".join(f"{layer['product_per_step']:.3f}" for layer in entry[when]["layers"])
+            print(
+                f"{entry['cell_type']:4} {when:6}  of the gradient remains a step {entry[when]['measured_per_step']:.3f}, "
+                f"by the product of each layer {products}; at {REACH} back {entry[when]['gradient'][-1]:.1e}"
+            )
+    return figures
+
+
+def main(argv: list[str] | None = None) -> dict:
+    (args,) = HfArgumentParser(VanishingArguments, description=__doc__.split("\n")[0]).parse_args_into_dataclasses(argv)
+    try:
+        return run(args)
+    except (CheckpointError, ValueError, OSError) as error:
+        print(f"vanishing.py: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

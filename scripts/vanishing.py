@@ -1,6 +1,7 @@
 """Shows how far back a gradient reaches in an RNN, an LSTM and a GRU, before and after training, and why.
 
-    python scripts/vanishing.py --text alice.txt --json scripts/results/vanishing.json --png scripts/results/vanishing.png
+    python scripts/vanishing.py --text alice.txt
+    python scripts/vanishing.py --text mine.txt --models runs/rnn runs/lstm --json vanishing.json --png vanishing.png
 
 Two figures: the size of the gradient of a prediction 1 to 200 characters back, and a value multiplied by 3 again and
 again with and without tanh, with the gradient back to its start. "Before training" is a fresh model of the same
@@ -20,6 +21,7 @@ from matplotlib.figure import Figure
 from transformers import HfArgumentParser
 
 from char_lstm import CharLstmForCausalLM, inspect_text, load, normalise
+from char_lstm.cells_char_lstm import CELL_STEPS, unroll
 from char_lstm.inspection import Inspection
 from char_lstm.loading import CheckpointError
 
@@ -48,50 +50,63 @@ class VanishingArguments:
 
 
 def gradient_back(seen: Inspection, positions: int) -> np.ndarray:
-    """Size of a prediction's gradient at the characters 1..REACH before it, (REACH,): a geometric mean over positions."""
+    """Size of a prediction's gradient 1..REACH characters before it, (REACH,): the geometric mean over positions."""
     spots = np.linspace(REACH, len(seen.chars) - 1, positions).astype(int)
     rows = [sizes[spot - REACH : spot][::-1] for spot, sizes in zip(spots, seen.connectivity(spots), strict=True)]
     return np.exp(np.log(np.maximum(rows, np.finfo(float).tiny)).mean(axis=0))
 
 
-def why(model, seen: Inspection) -> list[dict[str, float]]:
-    """For each layer, what a gradient is multiplied by at each step back, over the last REACH steps.
+def why(model, tokenizer, seen: Inspection) -> list[dict[str, float]]:
+    """For each layer, what a gradient is multiplied by at each step back, over the last REACH steps of the text.
 
-    In an RNN a step is diag(tanh') W, and the gradient shrinks or grows as their product. In an LSTM and a GRU it may
-    also pass straight through the forget or update gate, whose product is that of plain numbers below 1, so one
-    cell with an open gate suffices. `product_per_step` is the largest singular value of the product, a step's share.
+    A step's Jacobian is diag(tanh') W in an RNN; an LSTM and a GRU add a path straight through the forget or update
+    gate, whose product is that of plain numbers below 1, a cell by itself. `product_per_step` is the largest singular
+    value of the product of the Jacobians, a step's share (its REACH-th root); `kept_per_step` is the same of the
+    straight path alone, that is, of the cell whose gate stays open the most.
     """
     cell = model.config.cell_type
-    tanh_outputs = seen.gates.get("candidate", seen.cell_state)[:, -REACH:]  # (layers, REACH, hidden)
+    outputs = seen.gates["output"] * np.tanh(seen.cell_state) if cell == "lstm" else seen.cell_state
+    tanh_outputs = seen.gates.get("candidate", outputs)[:, -REACH:]  # (layers, REACH, hidden)
+    read = torch.tensor(tokenizer.convert_tokens_to_ids(seen.chars[-REACH - 1 : -1]))  # by the last REACH steps
+    inputs = model.get_input_embeddings()(read).detach()  # (REACH, input)
     layers = []
     for index, layer in enumerate(model.model.layers):
-        slopes = 1 - tanh_outputs[index] ** 2  # (REACH, hidden), tanh' = 1 - tanh^2
-        weight = layer.weight_hh_l0.detach().split(model.config.hidden_size)[CANDIDATE[cell]].cpu().numpy()
+        start = [torch.from_numpy(states[index, -REACH - 1 : -REACH]) for states in (outputs, seen.cell_state)]
+        weight = layer.weight_hh_l0.detach().split(model.config.hidden_size)[CANDIDATE[cell]].numpy()
         figures = {
-            "mean_tanh_slope": slopes.mean(),
+            "mean_tanh_slope": (1 - tanh_outputs[index] ** 2).mean(),  # tanh' = 1 - tanh^2
             "spectral_radius": np.abs(np.linalg.eigvals(weight)).max(),
             "largest_singular_value": np.linalg.norm(weight, 2),
+            "product_per_step": size_of_product(cell, layer, inputs, start) ** (1 / REACH),
         }
         if cell in KEEPER:
             kept = seen.gates[KEEPER[cell]][index, -REACH:]  # (REACH, hidden)
-            figures["mean_kept"] = kept.mean()
-            product = kept.prod(axis=0).max()
-        else:
-            product = np.linalg.norm(np.linalg.multi_dot([slope[:, None] * weight for slope in slopes[::-1]]), 2)
-        layers.append({name: float(x) for name, x in figures.items()} | {"product_per_step": product ** (1 / REACH)})
+            figures |= {"mean_kept": kept.mean(), "kept_per_step": kept.prod(axis=0).max() ** (1 / REACH)}
+        layers.append({name: float(figure) for name, figure in figures.items()})
+        inputs = torch.from_numpy(outputs[index, -REACH:])  # (REACH, hidden)
     return layers
+
+
+def size_of_product(cell: str, layer, inputs: torch.Tensor, start: list[torch.Tensor]) -> float:
+    """Largest singular value of the Jacobian of a layer's last state with respect to `start`, through all inputs."""
+    start = [part.requires_grad_() for part in start]  # h and c, each (1, hidden)
+    last = unroll(CELL_STEPS[cell], layer, inputs.split(1), start)[-1]
+    parts = 2 if cell == "lstm" else 1  # the state of the others is h alone
+    carried = torch.cat([last.output, last.cell_state][:parts], dim=1)[0]  # (parts * hidden,)
+    rows = torch.autograd.grad(carried, start[:parts], torch.eye(len(carried)).to(carried), is_grads_batched=True)
+    return torch.linalg.matrix_norm(torch.cat(rows, dim=2)[:, 0], 2).item()
 
 
 def measure(model, tokenizer, text: str, positions: int) -> dict:
     """The gradient's sizes, what remains of it each step back, and why. In double precision: sizes fall below 1e-38."""
     model = model.double()
     seen = inspect_text(model, tokenizer, text)
-    sizes = gradient_back(seen, positions)
+    sizes, half = gradient_back(seen, positions), REACH // 2  # the farther half: short ways no longer count there
     return {
         "nats_per_char": float(seen.surprisal.mean()),
         "gradient": [float(f"{size:.6g}") for size in sizes],
-        "measured_per_step": float((sizes[-1] / sizes[0]) ** (1 / (REACH - 1))),
-        "layers": why(model, seen),
+        "measured_per_step": float((sizes[-1] / sizes[half - 1]) ** (1 / (REACH - half))),
+        "layers": why(model, tokenizer, seen),
     }
 
 
@@ -194,11 +209,10 @@ def run(args: VanishingArguments) -> dict:
     _write(args.times_three_png, _png(draw_times_three(figures["times_three"])))
     for entry in figures["models"]:
         for when in ("before", "after"):
-            products = ", ".join(f"{layer['product_per_step']:.3f}" for layer in entry[when]["layers"])
-            print(
-                f"{entry['cell_type']:4} {when:6}  of the gradient remains a step {entry[when]['measured_per_step']:.3f}, "
-                f"by the product of each layer {products}; at {REACH} back {entry[when]['gradient'][-1]:.1e}"
-            )
+            found = entry[when]
+            products = ", ".join(f"{layer['product_per_step']:.3f}" for layer in found["layers"])
+            print(f"{entry['cell_type']:4} {when:6}  {REACH} back: {found['gradient'][-1]:.1e}; ", end="")
+            print(f"times {found['measured_per_step']:.3f} a step; product of Jacobians, by layer: {products}")
     return figures
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from char_lstm import inspect_text, normalise
-from char_lstm.cells_char_lstm import CELL_STEPS
+from char_lstm.cells_char_lstm import CELL_STEPS, initial_state, unroll
 from scripts.vanishing import REACH, READ, gradient_back, main, times_three, why
 
 CELLS = ["rnn", "lstm", "gru"]
@@ -32,28 +32,46 @@ def test_the_gradient_is_what_autograd_gives_through_the_models_layers(make_mode
         np.testing.assert_allclose(np.log(sizes), np.mean(logs, axis=0), atol=1e-6)
 
 
-def test_the_product_of_an_rnn_is_that_of_its_jacobians(make_model, tokenizer, read):
+def test_the_product_of_an_rnn_is_that_of_tanh_slopes_and_recurrent_weights(make_model, tokenizer, read):
     model = make_model(cell_type="rnn").double()
     seen = inspect_text(model, tokenizer, read)
-    ids = torch.tensor([1, *tokenizer.encode(read, add_special_tokens=False)])[: len(read)]
-    inputs, layer = model.get_input_embeddings()(ids), model.model.layers[0]
-    output = torch.from_numpy(seen.cell_state[:1, -REACH - 1])
-    jacobian = torch.eye(16).double()
-    for x in inputs[-REACH:].split(1):
-        step = torch.autograd.functional.jacobian(lambda h, x=x: CELL_STEPS["rnn"](layer, x, (h, h)).output, output)
-        jacobian = step[0, :, 0] @ jacobian
-        output = CELL_STEPS["rnn"](layer, x, (output, output)).output.detach()
-    expected = torch.linalg.matrix_norm(jacobian, 2).item() ** (1 / REACH)
-    assert why(model, seen)[0]["product_per_step"] == pytest.approx(expected)
+    for index, figures in enumerate(why(model, tokenizer, seen)):
+        product = np.eye(16)
+        for output in seen.cell_state[index, -REACH:]:
+            product = np.diag(1 - output**2) @ model.model.layers[index].weight_hh_l0.detach().numpy() @ product
+        assert figures["product_per_step"] == pytest.approx(np.linalg.norm(product, 2) ** (1 / REACH))
+
+
+def test_the_product_of_a_gated_cell_is_that_of_its_jacobians(make_model, tokenizer, read):
+    for cell_type in ["lstm", "gru"]:
+        model = make_model(cell_type=cell_type).double()
+        seen = inspect_text(model, tokenizer, read)
+        ids = torch.tensor([1, *tokenizer.encode(read, add_special_tokens=False)])[: len(read)]
+        layer = model.model.layers[0]
+        inputs = model.get_input_embeddings()(ids).split(1)
+        steps = unroll(CELL_STEPS[cell_type], layer, inputs, initial_state(layer, 1))
+        state = torch.cat([part.detach() for part in steps[-REACH - 1][: 2 if cell_type == "lstm" else 1]], dim=1)
+        product = torch.eye(state.shape[1]).double()
+        for x in inputs[-REACH:]:
+
+            def one_step(state, x=x, layer=layer, cell_type=cell_type):
+                h, c = state.chunk(2, dim=1) if cell_type == "lstm" else (state, state)
+                step = CELL_STEPS[cell_type](layer, x, (h, c))
+                return torch.cat([step.output, step.cell_state], dim=1) if cell_type == "lstm" else step.output
+
+            product = torch.autograd.functional.jacobian(one_step, state)[0, :, 0] @ product
+            state = one_step(state).detach()
+        expected = torch.linalg.matrix_norm(product, 2).item() ** (1 / REACH)
+        assert why(model, tokenizer, seen)[0]["product_per_step"] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("cell_type", "keeper"), [("lstm", "forget"), ("gru", "update")])
-def test_the_product_of_a_gated_cell_is_that_of_its_most_open_gate(make_model, tokenizer, read, cell_type, keeper):
+def test_what_is_kept_is_that_of_the_most_open_gate(make_model, tokenizer, read, cell_type, keeper):
     model = make_model(cell_type=cell_type).double()
     seen = inspect_text(model, tokenizer, read)
-    for layer, figures in enumerate(why(model, seen)):
+    for layer, figures in enumerate(why(model, tokenizer, seen)):
         geometric_means = np.exp(np.log(seen.gates[keeper][layer, -REACH:]).mean(axis=0))
-        assert figures["product_per_step"] == pytest.approx(geometric_means.max())
+        assert figures["kept_per_step"] == pytest.approx(geometric_means.max())
         assert figures["mean_kept"] == pytest.approx(seen.gates[keeper][layer, -REACH:].mean())
 
 
@@ -63,7 +81,7 @@ def test_the_weights_and_slopes_are_those_of_the_candidate(make_model, tokenizer
         seen = inspect_text(model, tokenizer, read)
         block = model.model.layers[1].weight_hh_l0.detach()[{"rnn": slice(0, 16)}.get(cell_type, slice(32, 48))]
         tanh = seen.gates["candidate"] if cell_type != "rnn" else seen.cell_state
-        figures = why(model, seen)[1]
+        figures = why(model, tokenizer, seen)[1]
         assert figures["spectral_radius"] == pytest.approx(torch.linalg.eigvals(block).abs().max().item())
         assert figures["largest_singular_value"] == pytest.approx(torch.linalg.svdvals(block)[0].item())
         assert figures["mean_tanh_slope"] == pytest.approx((1 - tanh[1, -REACH:] ** 2).mean())
@@ -107,7 +125,7 @@ def test_one_run_gives_two_figures_and_their_numbers(options, tmp_path):
             gradient = np.array(entry[when]["gradient"])
             assert gradient.shape == (REACH,)
             assert (gradient > 0).all()
-            steps = (gradient[-1] / gradient[0]) ** (1 / (REACH - 1))
+            steps = (gradient[199] / gradient[99]) ** (1 / 100)
             assert entry[when]["measured_per_step"] == pytest.approx(steps, rel=1e-4)
             assert len(entry[when]["layers"]) == 2
         assert entry["before"]["gradient"] != entry["after"]["gradient"]

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+AUTO = "modeling/char_lstm/_auto.py"
 CELLS = "modeling/char_lstm/cells_char_lstm.py"
 MODEL = "modeling/char_lstm/modeling_char_lstm.py"
 TOKENIZATION = "modeling/char_lstm/tokenization_char_lstm.py"
@@ -308,6 +309,27 @@ MUTATIONS = [
         "labels = input_ids.masked_fill(attention_mask == 0, -100)",
         "labels = input_ids.clone()",
         "tests/test_train.py::test_a_batch_has_no_column_of_padding_alone_and_no_label_on_a_pad",
+    ),
+    Mutation(
+        "Auto classes not taught when transformers comes later",
+        AUTO,
+        "    sys.meta_path.insert(0, RegisterAfterImport())\n",
+        "",
+        "tests/test_loading.py::TestInAFreshProcess",
+    ),
+    Mutation(
+        "torch imported for writing",
+        GENERATION,
+        "import secrets\n",
+        "import secrets\nimport torch\n",
+        "tests/test_loading.py::TestInAFreshProcess",
+    ),
+    Mutation(
+        "the code that travels needs the package",
+        MODEL,
+        "from .configuration_char_lstm import",
+        "from char_lstm.configuration_char_lstm import",
+        "tests/test_loading.py::TestInAFreshProcess",
     ),
     Mutation(
         "alphabet not checked",

@@ -23,6 +23,8 @@ GRAPHS = {
     "three_layers": {"num_hidden_layers": 3},
     "one_hot": {"embedding_size": 0},
     "tied": {"embedding_size": 16, "tie_word_embeddings": True},
+    "gru": {"cell_type": "gru", "num_hidden_layers": 3},
+    "rnn": {"cell_type": "rnn", "num_hidden_layers": 3},
 }
 
 

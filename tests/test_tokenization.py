@@ -94,8 +94,13 @@ def test_a_literal_pad_token_in_a_text_is_no_pad():
     assert tokenizer.decode(tokenizer("<pad>").input_ids, skip_special_tokens=True) == "<pad>"
 
 
-def test_the_alphabet_does_not_depend_on_the_order_of_the_texts():
-    assert build_tokenizer(["ab", "cd"]).get_vocab() == build_tokenizer(["dc", "ba"]).get_vocab()
+def test_the_ids_follow_the_order_of_the_alphabet_whatever_that_of_the_texts():
+    vocabulary = build_tokenizer(["zyx wvu", "cab"]).get_vocab()
+    assert sorted(vocabulary, key=vocabulary.get) == ["<pad>", "\n", " ", *"abcuvwxyz"]
+
+
+def test_a_kept_blank_line_is_two_newlines():
+    assert build_tokenizer(["a"], strip_punctuation=False)("a\n\na").input_ids == [2, 1, 1, 2]
 
 
 @pytest.mark.parametrize("text", ["\ud800", "half \udc00 a pair \ud83d"])

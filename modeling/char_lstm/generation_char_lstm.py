@@ -36,8 +36,8 @@ def stream_text(
             `temperature=0` takes the likeliest character; `top_k=0` and `top_p=1` leave every character in.
         seed: the same seed writes the same text, whatever else runs; `None` draws one.
 
-    Yields:
-        one character at a time, `max_new_tokens` in all.
+    Returns:
+        an iterator over single characters, `max_new_tokens` in all.
 
     Raises:
         ValueError: a setting out of its range.
@@ -48,8 +48,8 @@ def stream_text(
     )
     backend = getattr(tokenizer, "backend_tokenizer", tokenizer)
     prompt_ids = backend.encode(normalise(backend, prompt), add_special_tokens=False).ids
-    for ids in sample(decoder, [prompt_ids or [model.config.bos_token_id]], settings, seed):
-        yield backend.id_to_token(int(ids[0]))
+    written = sample(decoder, [prompt_ids or [model.config.bos_token_id]], settings, seed)
+    return (backend.id_to_token(int(ids[0])) for ids in written)
 
 
 def generate_text(model, tokenizer, prompt: str = "", **settings) -> str:
@@ -120,73 +120,157 @@ class CharLstmDecoder:
 
     def __init__(self, weights: Mapping[str, np.ndarray], config, generation_config):
         self.config, self.generation_config = config, generation_config
+        weights = {name: np.asarray(weight, np.float32) for name, weight in weights.items()}
         embedding = weights["model.embed_tokens.weight"]  # (vocab, input)
-        self.hidden_size = config.hidden_size
-        self.matrices, self.biases = [], []
+        self.layers = []
         for index in range(config.num_hidden_layers):
             layer = {name: weights[f"model.layers.{index}.{name}_l0"] for name in PARTS}
-            bias = layer["bias_ih"] + layer["bias_hh"]  # (4 * hidden,)
-            if index == 0:
-                self.table = _fold(embedding @ layer["weight_ih"].T + bias, axis=1)  # (vocab, 4 * hidden)
-                self.matrices.append(_fold(layer["weight_hh"], axis=0))  # (4 * hidden, hidden)
-            else:
-                both = np.concatenate([layer["weight_ih"], layer["weight_hh"]], axis=1)
-                self.matrices.append(_fold(both, axis=0))  # (4 * hidden, 2 * hidden)
-            self.biases.append(_fold(bias, axis=0))
+            self.layers.append(LAYERS[config.cell_type](**layer, embedding=None if index else embedding))
         head = "model.embed_tokens.weight" if config.tie_word_embeddings else "lm_head.weight"
-        self.head, self.head_bias = np.ascontiguousarray(weights[head]), weights["lm_head.bias"]
+        self.head, self.head_bias = weights[head], weights["lm_head.bias"]
 
     def read(self, prompts: list[list[int]]) -> "DecoderState":
         """The state after each of the prompts (ids, none empty), whose lengths may differ."""
-        state = DecoderState(len(prompts), self.hidden_size, len(self.matrices))
+        state = DecoderState(self, len(prompts))
         for row, prompt in enumerate(prompts):
-            alone = DecoderState(1, self.hidden_size, len(self.matrices))
+            alone = DecoderState(self, 1)
             for character in prompt:
                 self.step(alone, np.array([character]))
-            state.output[row], state.cells[:, row] = alone.output[0], alone.cells[:, 0]
+            state.copy_row(row, alone)
         return state
 
     def step(self, state: "DecoderState", ids: np.ndarray) -> None:
         """Reads one character a row, ids (batch,), into the state."""
-        hidden = self.hidden_size
-        for index, (matrix, bias) in enumerate(zip(self.matrices, self.biases, strict=True)):
-            below = slice(max(index - 1, 0) * hidden, (index + 1) * hidden)  # output of the layer below and its own
-            np.dot(state.output[:, below], matrix.T, out=state.gates)  # (batch, 4 * hidden)
-            state.gates += self.table[ids] if index == 0 else bias
-            np.tanh(state.gates, out=state.gates)
-            state.sigmoids *= 0.5
-            state.sigmoids += 0.5
-            cell = state.cells[index]  # (batch, hidden)
-            cell *= state.forget
-            np.multiply(state.input, state.candidate, out=state.scratch)
-            cell += state.scratch
-            np.tanh(cell, out=state.scratch)
-            np.multiply(state.scratch, state.show, out=state.output[:, index * hidden : (index + 1) * hidden])
+        for layer, buffers in zip(self.layers, state.buffers, strict=True):
+            layer.step(buffers, ids)
 
     def logits(self, state: "DecoderState") -> np.ndarray:
         """Scores of the next character, (batch, vocab)."""
-        return state.output[:, -self.hidden_size :] @ self.head.T + self.head_bias
+        return state.buffers[-1].output @ self.head.T + self.head_bias
 
 
 class DecoderState:
-    """The recurrent state of some texts, and the buffers of a step. All arrays are float32."""
+    """The recurrent state of some texts: a view of each layer's output side by side, and the layers' buffers."""
 
-    def __init__(self, batch: int, hidden: int, layers: int):
-        self.output = np.zeros((batch, layers * hidden), np.float32)  # h of every layer, side by side
-        self.cells = np.zeros((layers, batch, hidden), np.float32)  # c of every layer
-        self.gates = np.empty((batch, 4 * hidden), np.float32)
-        self.sigmoids = self.gates[:, : 3 * hidden]
-        self.input, self.forget, self.show, self.candidate = np.split(self.gates, 4, axis=1)  # views
-        self.scratch = np.empty((batch, hidden), np.float32)
+    def __init__(self, decoder: CharLstmDecoder, batch: int):
+        hidden = decoder.config.hidden_size
+        self.outputs = np.zeros((batch, len(decoder.layers) * hidden), np.float32)
+        self.buffers = []
+        for index, layer in enumerate(decoder.layers):
+            below_and_own = self.outputs[
+                :, max(index - 1, 0) * hidden : (index + 1) * hidden
+            ]  # own alone at the bottom
+            self.buffers.append(layer.buffers(below_and_own))
+
+    def copy_row(self, row: int, alone: "DecoderState") -> None:
+        """Makes one row the state of a single text."""
+        self.outputs[row] = alone.outputs[0]
+        for ours, theirs in zip(self.buffers, alone.buffers, strict=True):
+            ours.cell_state[row] = theirs.cell_state[0]
 
 
 PARTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
-def _fold(weight: np.ndarray, axis: int) -> np.ndarray:
-    """Gates in the order of `DecoderState`, those of a sigmoid halved: torch has input, forget, candidate, output."""
-    input_, forget, candidate, output = np.split(weight.astype(np.float32), 4, axis=axis)
-    return np.concatenate([input_ / 2, forget / 2, output / 2, candidate], axis=axis)
+class RnnLayer:
+    """h' = tanh(W [below; h] + b), or with a row of a table instead of W below + b in the first layer."""
+
+    def __init__(self, weight_ih, weight_hh, bias_ih, bias_hh, embedding):
+        bias = bias_ih + bias_hh  # (rows,)
+        if embedding is None:
+            self.bias = self.fold(bias)
+            self.matrix = self.fold(np.concatenate([weight_ih, weight_hh], axis=1))  # (rows, 2 * hidden)
+        else:
+            self.table = np.stack([self.fold(weight_ih @ character + bias) for character in embedding])  # (vocab, rows)
+            self.matrix = self.fold(weight_hh)  # (rows, hidden)
+        self.is_first = embedding is not None
+        self.hidden_size = weight_hh.shape[1]
+
+    def fold(self, rows: np.ndarray) -> np.ndarray:
+        """`rows` (rows, ...) in the order and at the scale that `step` wants."""
+        return rows
+
+    def buffers(self, below_and_own: np.ndarray) -> SimpleNamespace:
+        """What a step reads and writes. `below_and_own`: a view of the layer below's output and this layer's own."""
+        batch = len(below_and_own)
+        return SimpleNamespace(
+            below_and_own=below_and_own,
+            output=below_and_own[:, -self.hidden_size :],  # (batch, hidden)
+            cell_state=np.zeros((batch, self.hidden_size), np.float32),
+            gates=np.empty((batch, len(self.matrix)), np.float32),
+            scratch=np.empty((batch, self.hidden_size), np.float32),
+        )
+
+    def sum_inputs(self, buffers: SimpleNamespace, ids: np.ndarray) -> None:
+        """The weighted inputs of every gate into `gates`, (batch, rows)."""
+        np.dot(buffers.below_and_own, self.matrix.T, out=buffers.gates)
+        buffers.gates += self.table[ids] if self.is_first else self.bias
+
+    def step(self, buffers: SimpleNamespace, ids: np.ndarray) -> None:
+        self.sum_inputs(buffers, ids)
+        np.tanh(buffers.gates, out=buffers.output)
+
+
+class LstmLayer(RnnLayer):
+    """c' = forget c + input candidate; h' = output tanh(c')."""
+
+    def fold(self, rows: np.ndarray) -> np.ndarray:
+        input_, forget, candidate, output = np.split(rows, 4)  # torch's order; the sigmoids go first, halved
+        return np.concatenate([input_ / 2, forget / 2, output / 2, candidate])
+
+    def buffers(self, below_and_own: np.ndarray) -> SimpleNamespace:
+        buffers = super().buffers(below_and_own)
+        buffers.sigmoids = buffers.gates[:, : 3 * self.hidden_size]
+        buffers.input, buffers.forget, buffers.show, buffers.candidate = np.split(buffers.gates, 4, axis=1)  # views
+        return buffers
+
+    def step(self, buffers: SimpleNamespace, ids: np.ndarray) -> None:
+        self.sum_inputs(buffers, ids)
+        np.tanh(buffers.gates, out=buffers.gates)
+        buffers.sigmoids *= 0.5
+        buffers.sigmoids += 0.5
+        buffers.cell_state *= buffers.forget
+        np.multiply(buffers.input, buffers.candidate, out=buffers.scratch)
+        buffers.cell_state += buffers.scratch
+        np.tanh(buffers.cell_state, out=buffers.scratch)
+        np.multiply(buffers.scratch, buffers.show, out=buffers.output)
+
+
+class GruLayer(RnnLayer):
+    """n = tanh(Wx below + bx + reset (Wh h + bh)); h' = n + update (h - n). The rows hold reset, update, Wx."""
+
+    def __init__(self, weight_ih, weight_hh, bias_ih, bias_hh, embedding):
+        hidden = weight_hh.shape[1]
+        self.candidate_matrix, self.candidate_bias = weight_hh[2 * hidden :], bias_hh[2 * hidden :]
+        gates_alone = np.arange(3 * hidden) < 2 * hidden  # Wh and bh are not summed with the rest: reset comes first
+        super().__init__(weight_ih, weight_hh * gates_alone[:, None], bias_ih, bias_hh * gates_alone, embedding)
+
+    def fold(self, rows: np.ndarray) -> np.ndarray:
+        reset, update, candidate = np.split(rows, 3)
+        return np.concatenate([reset / 2, update / 2, candidate])
+
+    def buffers(self, below_and_own: np.ndarray) -> SimpleNamespace:
+        buffers = super().buffers(below_and_own)
+        buffers.sigmoids = buffers.gates[:, : 2 * self.hidden_size]
+        buffers.reset, buffers.update, buffers.candidate = np.split(buffers.gates, 3, axis=1)  # views
+        return buffers
+
+    def step(self, buffers: SimpleNamespace, ids: np.ndarray) -> None:
+        self.sum_inputs(buffers, ids)
+        np.tanh(buffers.sigmoids, out=buffers.sigmoids)
+        buffers.sigmoids *= 0.5
+        buffers.sigmoids += 0.5
+        np.dot(buffers.output, self.candidate_matrix.T, out=buffers.scratch)
+        buffers.scratch += self.candidate_bias
+        buffers.scratch *= buffers.reset
+        buffers.candidate += buffers.scratch
+        np.tanh(buffers.candidate, out=buffers.candidate)
+        buffers.output -= buffers.candidate
+        buffers.output *= buffers.update
+        buffers.output += buffers.candidate
+
+
+LAYERS = {"lstm": LstmLayer, "gru": GruLayer, "rnn": RnnLayer}
 
 
 _LAID_OUT = weakref.WeakKeyDictionary()  # torch model -> (its tensors, their versions, its decoder)

@@ -159,15 +159,15 @@ MUTATIONS = [
     Mutation(
         "gates swapped in the decoder",
         GENERATION,
-        "np.concatenate([input_ / 2, forget / 2, output / 2, candidate], axis=axis)",
-        "np.concatenate([forget / 2, input_ / 2, output / 2, candidate], axis=axis)",
+        "np.concatenate([input_ / 2, forget / 2, output / 2, candidate])",
+        "np.concatenate([forget / 2, input_ / 2, output / 2, candidate])",
         "tests/test_generation.py::TestDecoder",
     ),
     Mutation(
         "recurrent bias forgotten by the decoder",
         GENERATION,
-        'bias = layer["bias_ih"] + layer["bias_hh"]',
-        'bias = layer["bias_ih"]',
+        "bias = bias_ih + bias_hh",
+        "bias = bias_ih",
         "tests/test_generation.py::TestDecoder",
     ),
     Mutation(

@@ -36,9 +36,9 @@ from transformers import (
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # scripts know each other as scripts.x
 
-from char_lstm import CharLstmConfig, CharLstmForCausalLM, generate_text, load
+from char_lstm import CharLstmConfig, CharLstmForCausalLM, generate_text, load, normalise
 from char_lstm.loading import CheckpointError
-from scripts.build_corpus import CorpusError, build_corpus, encode_rows
+from scripts.build_corpus import CorpusError, build_corpus, cut_rows, encode_rows
 
 logger = logging.getLogger("train")
 
@@ -89,6 +89,9 @@ class Recipe(TrainingArguments):
     logging_strategy: str = field(default="epoch", metadata={"help": "When to log the training loss."})
     save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints kept: one may be torn."})
     prediction_loss_only: bool = field(default=True, metadata={"help": "Evaluation needs the loss alone."})
+    use_cache: bool = field(
+        default=True, metadata={"help": "Saved with the model, which then returns its state."}
+    )
     logging_nan_inf_filter: bool = field(default=False, metadata={"help": "Hiding a diverged loss helps nobody."})
     report_to: str | None = field(default="tensorboard", metadata={"help": "Where the logs go."})
 
@@ -193,9 +196,14 @@ def start(recipe: Recipe):
     if not recipe.init_from:
         return corpus, tokenizer, make_model(recipe, tokenizer)
     model, tokenizer = load(recipe.init_from)
-    max_length = len(corpus["train"][0]["input_ids"])
-    corpus = DatasetDict({name: encode_rows(split["text"], tokenizer, max_length) for name, split in corpus.items()})
-    return corpus, tokenizer, model
+    return DatasetDict({name: read_anew(split, tokenizer) for name, split in corpus.items()}), tokenizer, model
+
+
+def read_anew(split: Dataset, tokenizer: PreTrainedTokenizerFast) -> Dataset:
+    """A split as another tokenizer reads it: what its alphabet lacks is named and left out."""
+    max_length = len(split[0]["input_ids"])
+    rows = cut_rows(normalise(tokenizer, "".join(split["text"])), max_length)
+    return encode_rows(rows, tokenizer, max_length)
 
 
 # The run

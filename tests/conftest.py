@@ -7,6 +7,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 STORY = ROOT / "tests" / "data" / "lighthouse.txt"
 ALICE = ROOT / "modeling" / "pretrained" / "alice"
+INTENTS = ROOT / "modeling" / "pretrained" / "intents"
 
 
 @pytest.fixture(scope="session")
@@ -25,8 +26,9 @@ def tokenizer(story):
 def make_model(tokenizer):
     """Makes a tiny `CharLstmForCausalLM` in evaluation mode, biases and pad row random too."""
     import torch
-    from char_lstm import CharLstmConfig, CharLstmForCausalLM
     from transformers import GenerationConfig
+
+    from char_lstm import CharLstmConfig, CharLstmForCausalLM
 
     def make(**config):
         settings = {"vocab_size": len(tokenizer), "embedding_size": 6, "hidden_size": 16} | config

@@ -5,9 +5,9 @@ import math
 
 import pytest
 import torch
-from char_lstm import load
 from torch.nn.functional import cross_entropy
 
+from char_lstm import load
 from scripts import evaluate
 
 

@@ -4,8 +4,8 @@ import subprocess
 import sys
 
 import pytest
-from char_lstm import generate_text, load
 
+from char_lstm import generate_text, load
 from scripts.generate import main
 from tests.conftest import ROOT
 
@@ -58,6 +58,8 @@ def test_generating_imports_neither_torch_nor_transformers(saved):
         "runpy.run_path('scripts/generate.py', run_name='__main__');"
         "print({'torch', 'transformers'} & set(sys.modules), file=sys.stderr)"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(saved)], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(saved)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert len(done.stdout) == 8 + 1
     assert done.stderr.splitlines()[-1] == "set()"

@@ -15,6 +15,7 @@ from transformers import AutoTokenizer
 
 from char_lstm import CharLstmForCausalLM, build_tokenizer, generate_text, load, load_decoder
 from char_lstm.loading import CheckpointError
+from tests.conftest import INTENTS
 
 PROMPT = "The lamp!"
 
@@ -175,7 +176,7 @@ class TestInAFreshProcess:
             environment = os.environ | {"HF_HOME": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
             (tmp_path / "elsewhere").mkdir()
             result = subprocess.run(
-                [sys.executable, "-c", textwrap.dedent(code), saved, PROMPT, greedy],
+                [sys.executable, "-c", textwrap.dedent(code), saved, PROMPT, greedy, INTENTS],
                 cwd=tmp_path / "elsewhere",
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -190,10 +191,10 @@ class TestInAFreshProcess:
         run(
             """
             import sys
-            folder, prompt, greedy = sys.argv[1:]
+            folder, prompt, greedy, intents = sys.argv[1:]
             sys.modules["char_lstm"] = None  # not installed: importing it fails
 
-            from transformers import AutoModelForCausalLM, AutoTokenizer
+            from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
 
             def write(**flag):
                 model = AutoModelForCausalLM.from_pretrained(folder, **flag)
@@ -203,6 +204,9 @@ class TestInAFreshProcess:
                 return type(model)
 
             assert write(trust_remote_code=True).__module__.startswith("transformers_modules.")
+            classify = pipeline("text-classification", model=intents, trust_remote_code=True)
+            assert type(classify.model).__module__.startswith("transformers_modules.")
+            assert classify("what time is it?")[0]["label"] == "ask_time"
 
             del sys.modules["char_lstm"]
             import char_lstm  # after transformers
@@ -214,7 +218,7 @@ class TestInAFreshProcess:
         run(
             """
             import sys
-            folder, prompt, greedy = sys.argv[1:]
+            folder, prompt, greedy, intents = sys.argv[1:]
             import char_lstm  # before transformers
 
             decoder, tokenizer = char_lstm.load_decoder(folder)
@@ -222,9 +226,11 @@ class TestInAFreshProcess:
             assert char_lstm.normalise(tokenizer, prompt) + text == greedy
             assert not {"torch", "transformers"} & sys.modules.keys()
 
-            from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
+            from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForSequenceClassification
             assert type(AutoConfig.from_pretrained(folder)) is char_lstm.CharLstmConfig
             assert type(AutoModel.from_pretrained(folder)) is char_lstm.CharLstmModel
             assert type(AutoModelForCausalLM.from_pretrained(folder)) is char_lstm.CharLstmForCausalLM
+            classifier = AutoModelForSequenceClassification.from_pretrained(intents)
+            assert type(classifier) is char_lstm.CharLstmForSequenceClassification
             """
         )

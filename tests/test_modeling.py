@@ -271,12 +271,14 @@ class TestForward:
 
 
 class TestWeights:
-    def test_a_fresh_lstm_remembers(self):
-        model = CharLstmModel(CharLstmConfig(hidden_size=16))
+    @pytest.mark.parametrize(
+        ("cell_type", "biases"), [("lstm", [0.0, 1.0, 0.0, 0.0]), ("gru", [0.0, 1.0, 0.0]), ("rnn", [0.0])]
+    )
+    def test_a_fresh_cell_remembers(self, cell_type, biases):
+        model = CharLstmModel(CharLstmConfig(cell_type=cell_type, hidden_size=16))
         for layer in model.layers:
-            bias = layer.bias_ih_l0 + layer.bias_hh_l0
-            assert torch.equal(bias, torch.tensor([0.0, 1.0, 0.0, 0.0]).repeat_interleave(16))
-            for block in layer.weight_hh_l0.chunk(4):
+            assert torch.equal(layer.bias_ih_l0 + layer.bias_hh_l0, torch.tensor(biases).repeat_interleave(16))
+            for block in layer.weight_hh_l0.split(16):
                 close(block @ block.T, torch.eye(16))
 
     def test_tied_weights_are_one_matrix(self, make_model, rows, tmp_path):

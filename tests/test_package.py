@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from char_lstm import load
 from huggingface_hub import ModelCard
 
+from char_lstm import load
 from scripts import package
 from tests.conftest import ALICE, ROOT
 
@@ -61,14 +61,18 @@ def test_a_run_without_figures_is_refused_and_nothing_is_written(run, tmp_path, 
     assert not (tmp_path / "mine").exists()
 
 
-@pytest.mark.parametrize("copy", sorted(ALICE.parent.glob("*/*.py")), ids=lambda path: f"{path.parent.name}/{path.name}")
+@pytest.mark.parametrize(
+    "copy", sorted(ALICE.parent.glob("*/*.py")), ids=lambda path: f"{path.parent.name}/{path.name}"
+)
 def test_the_code_in_a_pretrained_folder_is_the_packages(copy):
     assert copy.read_bytes() == (PACKAGE / copy.name).read_bytes(), f"run scripts/package.py for {copy.parent.name}"
 
 
 def test_the_packaged_alice_says_what_its_evaluation_measured():
     figures = json.loads((ALICE / "evaluation.json").read_text())
-    reported = {result.metric_type: result.metric_value for result in ModelCard.load(ALICE / "README.md").data.eval_results}
+    reported = {
+        result.metric_type: result.metric_value for result in ModelCard.load(ALICE / "README.md").data.eval_results
+    }
     assert reported == {name: round(figures[name], 4) for name in reported}
     assert set(reported) == {"nats_per_char", "bits_per_char"}
 

@@ -146,3 +146,44 @@ def test_a_saved_tokenizer_loads_as_it_was_without_code_of_ours(story, tmp_path,
     assert loaded("a<pad>b").input_ids == tokenizer("a<pad>b").input_ids
     assert (loaded.pad_token, loaded.pad_token_id, loaded.padding_side) == ("<pad>", 0, "left")
     assert loaded(["a", "abc"], padding=True)["attention_mask"][0] == [0, 0, 1]
+
+
+@pytest.fixture(scope="module")
+def words():
+    return build_tokenizer(["What time is it?", "it is late"], unit="word")
+
+
+class TestWords:
+    def test_the_vocabulary_is_the_words_of_the_normalised_texts_after_pad_and_unknown(self, words):
+        vocabulary = words.get_vocab()
+        assert sorted(vocabulary, key=vocabulary.get) == ["<pad>", "<unk>", "is", "it", "late", "time", "what"]
+        assert (words.pad_token_id, words.unk_token_id) == (0, 1)
+
+    def test_a_text_is_normalised_and_split_at_white_space(self, words):
+        assert words.tokenize("What  TIME—is it?!\n") == ["what", "time", "is", "it"]
+        assert words.decode(words("What TIME—is it?!").input_ids) == "what time is it"
+
+    def test_an_unknown_word_stays_in_its_place_and_a_word_of_unknown_letters_too(self, words, caplog):
+        assert words("is zebra 你好 late").input_ids == [2, 1, 1, 4]
+        assert words("<unk> <pad>").input_ids == [1, 1]
+        assert normalise(words, "zebra 你好") == "zebra 你好"
+        assert not caplog.records
+
+    @settings(deadline=None)
+    @given(TRICKY)
+    def test_any_text_has_as_many_tokens_as_its_normalised_text_has_words(self, words, text):
+        normalised = normalise(words, text)
+        assert len(words(normalised).input_ids) == len(normalised.split())
+
+    def test_it_saves_and_loads_without_code_of_ours_and_pads_on_the_left(self, words, tmp_path):
+        from transformers import AutoTokenizer
+
+        words.save_pretrained(tmp_path)
+        loaded = AutoTokenizer.from_pretrained(tmp_path)
+        batch = loaded(["late zebra", "what time is it"], padding=True)
+        assert batch["input_ids"] == [[0, 0, 4, 1], [6, 5, 2, 3]]
+        assert batch["attention_mask"] == [[0, 0, 1, 1], [1, 1, 1, 1]]
+
+    def test_another_unit_is_refused(self):
+        with pytest.raises(ValueError, match=r"unit must be .* got 'sentence'"):
+            build_tokenizer(["a"], unit="sentence")

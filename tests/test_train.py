@@ -198,6 +198,16 @@ def test_training_starts_from_a_published_model_with_its_alphabet(finished, corp
     assert all(torch.equal(weights(output_dir)[name], tensor) for name, tensor in weights(finished).items())
 
 
+def test_a_text_with_other_characters_is_read_with_the_published_alphabet(finished, tmp_path, caplog):
+    from scripts.build_corpus import build_corpus
+
+    (tmp_path / "other.txt").write_text("One lamp. Zwölf Ω ships. " * 30, encoding="utf-8")
+    build_corpus(tmp_path / "other", text=str(tmp_path / "other.txt"))
+    output_dir = run(tmp_path / "other", tmp_path / "tuned", "--init_from", str(finished), "--max_steps", "1")
+    assert "left out 1 characters that the alphabet lacks: ω" in caplog.text
+    assert load(output_dir)[1].get_vocab() == load(finished)[1].get_vocab()
+
+
 def test_the_defaults_are_the_assignments_recipe():
     def settings(*arguments):
         return {name: value for name, value in train.parse(list(arguments)).to_dict().items() if name != "config"}

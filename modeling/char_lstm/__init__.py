@@ -12,6 +12,7 @@ _MODULE_OF = {
     "CharLstmConfig": "configuration_char_lstm",
     "CharLstmModel": "modeling_char_lstm",
     "CharLstmForCausalLM": "modeling_char_lstm",
+    "CharLstmForSequenceClassification": "modeling_char_lstm",
     "build_tokenizer": "tokenization_char_lstm",
     "normalise": "tokenization_char_lstm",
     "stream_text": "generation_char_lstm",

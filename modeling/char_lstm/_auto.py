@@ -16,10 +16,11 @@ def register_config(auto):
 
 def register_models(auto):
     from .configuration_char_lstm import CharLstmConfig
-    from .modeling_char_lstm import CharLstmForCausalLM, CharLstmModel
+    from .modeling_char_lstm import CharLstmForCausalLM, CharLstmForSequenceClassification, CharLstmModel
 
     auto.AutoModel.register(CharLstmConfig, CharLstmModel, exist_ok=True)
     auto.AutoModelForCausalLM.register(CharLstmConfig, CharLstmForCausalLM, exist_ok=True)
+    auto.AutoModelForSequenceClassification.register(CharLstmConfig, CharLstmForSequenceClassification, exist_ok=True)
 
 
 REGISTER = {AUTO_CONFIG: register_config, AUTO_MODEL: register_models}

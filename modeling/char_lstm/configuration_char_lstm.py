@@ -53,6 +53,7 @@ class CharLstmConfig(PreTrainedConfig):
                 "AutoConfig": "configuration_char_lstm.CharLstmConfig",
                 "AutoModel": "modeling_char_lstm.CharLstmModel",
                 "AutoModelForCausalLM": "modeling_char_lstm.CharLstmForCausalLM",
+                "AutoModelForSequenceClassification": "modeling_char_lstm.CharLstmForSequenceClassification",
             },
         )
         super().__post_init__(**kwargs)

@@ -43,7 +43,7 @@ def stream_text(
         ValueError: a setting out of its range.
     """
     decoder = as_decoder(model)
-    settings = _settings(
+    settings = sampling_settings(
         model.generation_config, max_new_tokens=max_new_tokens, temperature=temperature, top_k=top_k, top_p=top_p
     )
     backend = getattr(tokenizer, "backend_tokenizer", tokenizer)
@@ -90,7 +90,7 @@ def choose(logits: np.ndarray, settings, uniform: np.ndarray) -> np.ndarray:
     return (cumulative <= uniform[:, None] * cumulative[:, -1:]).sum(axis=1)
 
 
-def _settings(defaults, **given) -> SimpleNamespace:
+def sampling_settings(defaults, **given) -> SimpleNamespace:
     """What `generation_config` says, overridden by what was given, checked."""
     chosen = {name: getattr(defaults, name, None) if value is None else value for name, value in given.items()}
     if given["temperature"] is None and not getattr(defaults, "do_sample", False):

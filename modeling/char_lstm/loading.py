@@ -99,7 +99,10 @@ def _read_json(path: Path) -> SimpleNamespace:
 
 
 def _check_weights(weights: dict[str, np.ndarray], config: SimpleNamespace, path: Path) -> None:
-    expected = _expected_shapes(config)
+    try:
+        expected = _expected_shapes(config)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path.with_name('config.json')} describes no model of ours: {error!r}") from error
     if missing := expected.keys() - weights.keys():
         raise CheckpointError(f"{path} lacks {', '.join(sorted(missing))}")
     if unknown := weights.keys() - expected.keys():
@@ -113,16 +116,13 @@ def _check_weights(weights: dict[str, np.ndarray], config: SimpleNamespace, path
 
 def _expected_shapes(config: SimpleNamespace) -> dict[str, tuple[int, ...]]:
     """Every weight of `CharLstmForCausalLM` and its shape."""
-    try:
-        vocab, hidden, rows = config.vocab_size, config.hidden_size, GATES[config.cell_type] * config.hidden_size
-        shapes = {"model.embed_tokens.weight": (vocab, config.embedding_size or vocab), "lm_head.bias": (vocab,)}
-        if not config.tie_word_embeddings:
-            shapes["lm_head.weight"] = (vocab, hidden)
-        for index in range(config.num_hidden_layers):
-            width = (config.embedding_size or vocab) if index == 0 else hidden
-            layer = f"model.layers.{index}"
-            shapes |= {f"{layer}.weight_ih_l0": (rows, width), f"{layer}.weight_hh_l0": (rows, hidden)}
-            shapes |= {f"{layer}.bias_ih_l0": (rows,), f"{layer}.bias_hh_l0": (rows,)}
-        return shapes
-    except (AttributeError, KeyError, TypeError) as error:
-        raise CheckpointError(f"config.json: {error}") from error
+    vocab, hidden, rows = config.vocab_size, config.hidden_size, GATES[config.cell_type] * config.hidden_size
+    shapes = {"model.embed_tokens.weight": (vocab, config.embedding_size or vocab), "lm_head.bias": (vocab,)}
+    if not config.tie_word_embeddings:
+        shapes["lm_head.weight"] = (vocab, hidden)
+    for index in range(config.num_hidden_layers):
+        width = hidden if index else config.embedding_size or vocab
+        layer = f"model.layers.{index}"
+        shapes |= {f"{layer}.weight_ih_l0": (rows, width), f"{layer}.weight_hh_l0": (rows, hidden)}
+        shapes |= {f"{layer}.bias_ih_l0": (rows,), f"{layer}.bias_hh_l0": (rows,)}
+    return shapes

@@ -11,7 +11,11 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from transformers import Cache, GenerationMixin, PreTrainedModel
 from transformers import initialization as init
 from transformers.cache_utils import CacheLayerMixin
-from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
+from transformers.modeling_outputs import (
+    BaseModelOutputWithPast,
+    CausalLMOutputWithPast,
+    SequenceClassifierOutputWithPast,
+)
 
 from .configuration_char_lstm import CharLstmConfig
 
@@ -77,7 +81,7 @@ class CharLstmPreTrainedModel(PreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module):
-        """Orthogonal recurrent blocks (Saxe et al. 2014), forget bias 1 (Jozefowicz et al. 2015), zero biases."""
+        """Orthogonal recurrent blocks (Saxe et al. 2014), and gates that keep the past (Jozefowicz et al. 2015)."""
         if isinstance(module, nn.RNNBase):
             hidden = module.hidden_size
             blocks = module.weight_hh_l0.shape[0] // hidden
@@ -86,15 +90,16 @@ class CharLstmPreTrainedModel(PreTrainedModel):
             init.xavier_uniform_(module.weight_ih_l0)
             init.zeros_(module.bias_hh_l0)
             bias = torch.zeros(blocks * hidden)
-            if isinstance(module, nn.LSTM):
-                bias[hidden : 2 * hidden] = 1.0
+            if blocks > 1:
+                bias[hidden : 2 * hidden] = 1.0  # the forget gate of an LSTM, the update gate of a GRU
             init.copy_(module.bias_ih_l0, bias)
         elif isinstance(module, nn.Embedding) and self.config.embedding_size == 0:
             init.eye_(module.weight)
         elif isinstance(module, nn.Embedding):
             init.normal_(module.weight, std=module.embedding_dim**-0.5)  # rows about as long as a one-hot
         elif isinstance(module, nn.Linear):
-            init.xavier_uniform_(module.weight)
+            bound = module.in_features**-0.5  # small first scores: larger ones learn the training text by heart sooner
+            init.uniform_(module.weight, -bound, bound)
             init.zeros_(module.bias)
 
 
@@ -308,5 +313,65 @@ def _without_pads(labels: Tensor, attention_mask: Tensor) -> Tensor:
     return labels.masked_fill(~predicted, -100)
 
 
+class CharLstmForSequenceClassification(CharLstmPreTrainedModel):
+    """The classifier: `CharLstmModel` reads a text to its end, and one dense layer scores the classes from there."""
+
+    def __init__(self, config: CharLstmConfig):
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        self.model = CharLstmModel(config)
+        self.score = nn.Linear(config.hidden_size, config.num_labels)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        past_key_values: RecurrentCache | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        use_cache: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        **kwargs,
+    ) -> SequenceClassifierOutputWithPast | tuple:
+        """Scores the classes by the last layer's output after the last real token, wherever the pads are.
+
+        Args:
+            labels: (batch,), class ids; floats for a regression or for several labels a text, as
+                `config.problem_type` says.
+            use_cache: return the state too; it is not, unless asked for.
+            The rest is `CharLstmModel.forward`'s.
+
+        Returns:
+            `loss`, `logits` (batch, num_labels), `past_key_values`, `hidden_states`.
+        """
+        return_dict = return_dict if return_dict is not None else self.config.return_dict
+        outputs = self.model(
+            input_ids,
+            attention_mask=attention_mask,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            use_cache=True,
+            output_hidden_states=output_hidden_states,
+            return_dict=True,
+        )
+        last_output, _ = outputs.past_key_values.states[-1]  # (batch, hidden)
+        logits = self.score(last_output)  # (batch, num_labels)
+
+        loss = None
+        if labels is not None:
+            loss = self.loss_function(labels=labels, pooled_logits=logits, config=self.config, **kwargs)
+
+        output = SequenceClassifierOutputWithPast(
+            loss=loss,
+            logits=logits,
+            past_key_values=outputs.past_key_values if use_cache else None,
+            hidden_states=outputs.hidden_states,
+        )
+        return output if return_dict else output.to_tuple()
+
+
 CharLstmModel.register_for_auto_class("AutoModel")
 CharLstmForCausalLM.register_for_auto_class("AutoModelForCausalLM")
+CharLstmForSequenceClassification.register_for_auto_class("AutoModelForSequenceClassification")

@@ -1,4 +1,4 @@
-"""The normaliser and the alphabet: a character tokenizer made of `tokenizers` parts alone.
+"""The normaliser and the alphabet: a tokenizer of characters, or of words, made of `tokenizers` parts alone.
 
 What the corpus forgets (case, punctuation), a prompt forgets too, because the normaliser lives inside
 the tokenizer and is saved with it. `tokenizer.json` holds everything, so `AutoTokenizer` needs no code of ours.
@@ -14,6 +14,7 @@ from tokenizers.normalizers import Replace
 logger = logging.getLogger(__name__)
 
 PAD_TOKEN = "<pad>"  # id 0
+UNKNOWN_WORD = "<unk>"  # id 1 where the tokens are words
 NEWLINE = "\n"  # ends a sentence; id 1 and `bos_token_id`, yet an ordinary character that `decode` keeps
 
 # Every pattern takes time linear in the text.
@@ -25,33 +26,48 @@ BLANKS = Regex(r"[^\S\n]+")
 BLANKS_WITH_A_NEWLINE = Regex(r" ?\n[ \n]*")
 
 
-def build_tokenizer(texts: Iterable[str], *, lowercase: bool = True, strip_punctuation: bool = True):
-    """A fast tokenizer with one token a character, whose alphabet is that of the normalised `texts`.
+def build_tokenizer(
+    texts: Iterable[str], *, lowercase: bool = True, strip_punctuation: bool = True, unit: str = "char"
+):
+    """A fast tokenizer with one token a character, whose alphabet is that of the normalised `texts`, or one a word.
+
+    A character that the alphabet lacks is dropped; a word that the vocabulary lacks becomes `<unk>`.
 
     Args:
         texts: raw or normalised texts; the newline is always part of the alphabet.
         lowercase: fold upper case away.
         strip_punctuation: turn sentence ends into newlines and every other mark into a space; when false, characters
             stay as they are and only line breaks are unified.
+        unit: "char", or "word" for whatever stands between white space.
 
     Returns:
         `PreTrainedTokenizerFast`; it saves as `tokenizer.json` and `tokenizer_config.json`, and pads on the left.
+
+    Raises:
+        ValueError: another unit.
     """
     from transformers import PreTrainedTokenizerFast
 
+    if unit not in ("char", "word"):
+        raise ValueError(f'unit must be "char" or "word", got {unit!r}')
     as_folded = _normalizer(lowercase, strip_punctuation)
-    alphabet = {NEWLINE, " "} if strip_punctuation else {NEWLINE}
-    for text in texts:
-        alphabet.update(as_folded.normalize_str(_encodable(text)))
-    vocabulary = {token: index for index, token in enumerate([PAD_TOKEN, NEWLINE, *sorted(alphabet - {NEWLINE})])}
-
-    backend = Tokenizer(models.WordLevel(vocabulary, unk_token=PAD_TOKEN))  # no text reaches the unknown token
-    backend.normalizer = _normalizer(lowercase, strip_punctuation, alphabet)
-    backend.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")
-    backend.decoder = decoders.Fuse()
+    folded = (as_folded.normalize_str(_encodable(text)) for text in texts)
+    if unit == "char":
+        alphabet = {NEWLINE, " "} if strip_punctuation else {NEWLINE}
+        alphabet = alphabet.union(*folded)
+        backend = Tokenizer(_word_level([PAD_TOKEN, NEWLINE], alphabet, unknown=PAD_TOKEN))  # no text is unknown
+        backend.normalizer = _normalizer(lowercase, strip_punctuation, alphabet)
+        backend.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")
+        backend.decoder = decoders.Fuse()
+    else:
+        words = set().union(*(text.split() for text in folded))
+        backend = Tokenizer(_word_level([PAD_TOKEN, UNKNOWN_WORD], words, unknown=UNKNOWN_WORD))
+        backend.normalizer = as_folded
+        backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return PreTrainedTokenizerFast(
         tokenizer_object=backend,
         pad_token=PAD_TOKEN,
+        unk_token=None if unit == "char" else UNKNOWN_WORD,
         padding_side="left",
         split_special_tokens=True,  # "<pad>" in a text is five characters, not a pad
         clean_up_tokenization_spaces=False,
@@ -75,6 +91,12 @@ def normalise(tokenizer, text: str) -> str:
         shown = " ".join(sorted(dropped)[:20]) + (" ..." if len(dropped) > 20 else "")
         logger.warning("left out %d characters that the alphabet lacks: %s", len(dropped), shown)
     return normalize(text)
+
+
+def _word_level(first: list[str], tokens: set[str], unknown: str) -> models.WordLevel:
+    """Ids for the `first` tokens in their order, then for the others in theirs."""
+    ordered = [*first, *sorted(tokens.difference(first))]
+    return models.WordLevel({token: index for index, token in enumerate(ordered)}, unk_token=unknown)
 
 
 def _normalizer(lowercase: bool, strip_punctuation: bool, alphabet: set[str] | None = None) -> normalizers.Sequence:

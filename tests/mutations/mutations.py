@@ -10,6 +10,7 @@ GENERATION = "modeling/char_lstm/generation_char_lstm.py"
 LOADING = "modeling/char_lstm/loading.py"
 CORPUS = "scripts/build_corpus.py"
 TRAIN = "scripts/train.py"
+CLASSIFY = "scripts/classify.py"
 
 
 class Mutation(NamedTuple):
@@ -358,5 +359,33 @@ MUTATIONS = [
         "    tokenizer.encode_special_tokens = True",
         "    tokenizer.encode_special_tokens = False",
         "tests/test_loading.py::test_a_literal_pad_is_five_characters_even_where_punctuation_is_kept",
+    ),
+    Mutation(
+        "class read from the first token",
+        MODEL,
+        "last_output, _ = outputs.past_key_values.states[-1]",
+        "last_output = outputs.last_hidden_state[:, 0]",
+        "tests/test_classify.py::TestModel",
+    ),
+    Mutation(
+        "class read from the last position, pad or not",
+        MODEL,
+        "last_output, _ = outputs.past_key_values.states[-1]",
+        "last_output = outputs.last_hidden_state[:, -1]",
+        "tests/test_classify.py::TestModel",
+    ),
+    Mutation(
+        "unknown words dropped",
+        TOKENIZATION,
+        "backend.normalizer = as_folded",
+        'backend.normalizer = _normalizer(lowercase, strip_punctuation, set(" ".join(words)))',
+        "tests/test_tokenization.py::TestWords",
+    ),
+    Mutation(
+        "classifier forgets the language model it starts from",
+        CLASSIFY,
+        "        model.model = language_model.model\n",
+        "",
+        "tests/test_classify.py::TestTraining",
     ),
 ]

@@ -89,9 +89,7 @@ class Recipe(TrainingArguments):
     logging_strategy: str = field(default="epoch", metadata={"help": "When to log the training loss."})
     save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints kept: one may be torn."})
     prediction_loss_only: bool = field(default=True, metadata={"help": "Evaluation needs the loss alone."})
-    use_cache: bool = field(
-        default=True, metadata={"help": "Saved with the model, which then returns its state."}
-    )
+    use_cache: bool = field(default=True, metadata={"help": "Saved with the model, which then returns its state."})
     logging_nan_inf_filter: bool = field(default=False, metadata={"help": "Hiding a diverged loss helps nobody."})
     report_to: str | None = field(default="tensorboard", metadata={"help": "Where the logs go."})
 

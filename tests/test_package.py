@@ -65,7 +65,7 @@ def test_a_run_without_figures_is_refused_and_nothing_is_written(run, tmp_path, 
     "copy", sorted(ALICE.parent.glob("*/*.py")), ids=lambda path: f"{path.parent.name}/{path.name}"
 )
 def test_the_code_in_a_pretrained_folder_is_the_packages(copy):
-    assert copy.read_bytes() == (PACKAGE / copy.name).read_bytes(), f"run scripts/package.py for {copy.parent.name}"
+    assert copy.read_bytes() == (PACKAGE / copy.name).read_bytes(), f"save {copy.parent.name} again"
 
 
 def test_the_packaged_alice_says_what_its_evaluation_measured():

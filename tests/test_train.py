@@ -75,6 +75,7 @@ def newest(output_dir):
 def test_one_command_leaves_a_model_that_loads_and_writes(finished):
     model, tokenizer = load(finished)
     assert len(generate_text(model, tokenizer)) == 500
+    assert model(torch.tensor([[1, 2]])).past_key_values is not None
     assert (finished / "loss.png").read_bytes().startswith(b"\x89PNG")
     assert not list(finished.glob("*unfinished*"))
 

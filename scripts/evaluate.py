@@ -88,7 +88,6 @@ def run(args: EvaluateArguments) -> dict:
         raise ValueError(f"{args.dataset} has no split {args.split}; it has {', '.join(corpus)}")
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     figures = {
-        "model": Path(args.model).name,
         "parameters": sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
         "split": args.split,
         **evaluate(model, tokenizer, corpus[args.split]),

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 import yaml
 from datasets import Dataset, DatasetDict, concatenate_datasets, load_dataset, load_from_disk
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Sampler
 from transformers import (
     GenerationConfig,
@@ -74,6 +75,10 @@ class Recipe(TrainingArguments):
     input_dropout: float = field(default=0.1, metadata={"help": "Dropout on the input; on one-hots, of characters."})
     hidden_dropout: float = field(default=0.1, metadata={"help": "Dropout between the layers."})
 
+    row_length: int = field(
+        default=256, metadata={"help": "Join sentences that follow each other to rows of about this length; 0: do not."}
+    )
+
     output_dir: str | None = field(default="runs/alice", metadata={"help": "Checkpoints, logs, and the model."})
     num_train_epochs: float = field(default=100, metadata={"help": "Times through the training rows."})
     per_device_train_batch_size: int = field(default=32, metadata={"help": "Rows of a step."})
@@ -83,7 +88,6 @@ class Recipe(TrainingArguments):
     warmup_steps: float = field(default=0.05, metadata={"help": "Steps of rising rate; below 1 a share of all."})
     weight_decay: float = field(default=0.1, metadata={"help": "AdamW's, on matrices alone."})
     max_grad_norm: float = field(default=1.0, metadata={"help": "Gradients are clipped to this norm."})
-    train_sampling_strategy: str = field(default="group_by_length", metadata={"help": "Rows of like length together."})
     eval_strategy: str = field(default="epoch", metadata={"help": "When to measure the validation split."})
     save_strategy: str = field(default="epoch", metadata={"help": "When to write a checkpoint."})
     logging_strategy: str = field(default="epoch", metadata={"help": "When to log the training loss."})
@@ -148,14 +152,72 @@ def training_rows(corpus: DatasetDict, splits: str) -> Dataset:
     return concatenate_datasets([corpus[name] for name in splits.split("+")]).with_format("torch")
 
 
+class Sentences(torch.utils.data.Dataset):
+    """The rows of a corpus without their padding; `sentences[first, last]` are those from `first` to before `last`,
+    joined as they follow each other in the text."""
+
+    def __init__(self, rows: Dataset):
+        self.lengths = torch.tensor(rows.with_format(None)["length"][:]) - 1  # (rows,), the newline in front left out
+        self.rows = [row["input_ids"][: row["length"]] for row in rows]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, span: tuple[int, int]) -> dict[str, torch.Tensor]:
+        first, *rest = self.rows[slice(*span)]
+        input_ids = torch.cat([first, *(row[1:] for row in rest)])  # (time,), with one newline in front
+        return {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids)}
+
+
+class JoinedSentences(Sampler):
+    """The spans of an epoch: every sentence once, joined to rows of about `row_length` that begin elsewhere each time.
+
+    A row that goes on past a sentence's end teaches how the next one begins. Rows of like length come in the same
+    batch, so that little of it is padding, and the batches in random order.
+
+    Args:
+        lengths: (sentences,), in characters.
+        row_length: characters of a row; 0 leaves each sentence in a row of its own.
+        batch_size: rows of a batch.
+    """
+
+    def __init__(self, lengths: torch.Tensor, row_length: int, batch_size: int):
+        self.ends, self.batch_size = lengths.cumsum(0), batch_size
+        wanted = -(-int(self.ends[-1]) // row_length) if row_length else len(lengths)
+        self.rows = min(wanted, len(lengths))
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def cuts(self) -> torch.Tensor:
+        """Where rows begin and end, (rows + 1,), as numbers of sentences: near even shares of the text, shifted."""
+        inner = torch.arange(1, self.rows)
+        shares = (inner + torch.rand(()) - 0.5) / self.rows  # of the text before each cut
+        cuts = torch.searchsorted(self.ends, (shares * self.ends[-1]).long())
+        cuts = (cuts - inner).clamp(min=0).cummax(0).values + inner  # a sentence at least in every row,
+        cuts = torch.minimum(cuts, len(self.ends) - self.rows + inner)  # those at the end included
+        return torch.cat([torch.tensor([0]), cuts, torch.tensor([len(self.ends)])])
+
+    def __iter__(self):
+        cuts = self.cuts()
+        ends = torch.cat([torch.tensor([0]), self.ends])[cuts]
+        shuffled = torch.randperm(self.rows)
+        by_length = shuffled[ends.diff()[shuffled].argsort(stable=True)]  # rows of one length in random order
+        *whole, rest = by_length.split(self.batch_size)
+        for index in torch.cat([*(whole[number] for number in torch.randperm(len(whole))), rest]).tolist():
+            yield int(cuts[index]), int(cuts[index + 1])
+
+
 def collate(rows: list[dict]) -> dict[str, torch.Tensor]:
     """A batch, (batch, time), without the columns that are padding in every row; pads carry no label."""
-    input_ids = torch.stack([row["input_ids"] for row in rows])
-    attention_mask = torch.stack([row["attention_mask"] for row in rows])
-    longest = int(attention_mask.sum(dim=1).max())
-    input_ids, attention_mask = input_ids[:, :longest], attention_mask[:, :longest]
-    labels = input_ids.masked_fill(attention_mask == 0, -100)
-    return {"input_ids": input_ids, "attention_mask": attention_mask, "labels": labels}
+    lengths = torch.tensor([int(row["attention_mask"].sum()) for row in rows])  # (batch,)
+    input_ids = pad_sequence([row["input_ids"][:length] for row, length in zip(rows, lengths, strict=True)], True)
+    attention_mask = (torch.arange(input_ids.shape[1]) < lengths.unsqueeze(1)).long()
+    return {
+        "input_ids": input_ids,  # a pad is 0, the tokenizer's first token
+        "attention_mask": attention_mask,
+        "labels": input_ids.masked_fill(attention_mask == 0, -100),
+    }
 
 
 # Model
@@ -207,42 +269,12 @@ def read_anew(split: Dataset, tokenizer: PreTrainedTokenizerFast) -> Dataset:
 # The run
 
 
-class LikeLengths(Sampler):
-    """Rows of like length beside each other, so that a batch holds little padding, and the batches in random order.
-
-    The library's sampler sorts pieces of the data and moves the longest row among short ones, at five times the
-    padding on short sentences.
-    """
-
-    def __init__(self, lengths: torch.Tensor, batch_size: int):
-        self.lengths, self.batch_size = lengths, batch_size
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    def __iter__(self):
-        shuffled = torch.randperm(len(self))
-        by_length = shuffled[self.lengths[shuffled].argsort(stable=True)]  # rows of one length in random order
-        *whole, rest = by_length.split(self.batch_size)
-        for index in torch.randperm(len(whole)):
-            yield from whole[index].tolist()
-        yield from rest.tolist()
-
-
 class CharTrainer(Trainer):
-    """The library's Trainer with less padding, a held-out loss per character, and a stop when the loss is no number."""
+    """The library's Trainer on joined sentences, with a held-out loss per character and a stop when it is no number."""
 
     def _get_train_sampler(self, train_dataset=None):
-        if self.args.train_sampling_strategy != "group_by_length":
-            return super()._get_train_sampler(train_dataset)
-        lengths = torch.tensor(self.train_dataset.with_format(None)["length"][:])  # not in what the loader is given
-        return LikeLengths(lengths, self.args.train_batch_size * self.args.gradient_accumulation_steps)
-
-    def training_step(self, *args, **kwargs):
-        loss = super().training_step(*args, **kwargs)
-        if not torch.isfinite(loss):
-            self._diverged(f"the training loss became {loss.item()}")
-        return loss
+        batch_size = self.args.train_batch_size * self.args.gradient_accumulation_steps
+        return JoinedSentences(self.train_dataset.lengths, self.args.row_length, batch_size)
 
     @cached_property
     def characters_per_row(self) -> float:
@@ -253,6 +285,12 @@ class CharTrainer(Trainer):
         if not model.training:  # the library averages these over rows; so divided, that is the average over characters
             num_items_in_batch = len(inputs["labels"]) * self.characters_per_row
         return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+
+    def training_step(self, *args, **kwargs):
+        loss = super().training_step(*args, **kwargs)
+        if not torch.isfinite(loss):
+            self._diverged(f"the training loss became {loss.item()}")
+        return loss
 
     def evaluate(self, *args, **kwargs):
         metrics = super().evaluate(*args, **kwargs)
@@ -396,7 +434,7 @@ def train(recipe: Recipe) -> Trainer:
     trainer = CharTrainer(
         model=model,
         args=recipe,
-        train_dataset=training_rows(corpus, recipe.train_split),
+        train_dataset=Sentences(training_rows(corpus, recipe.train_split)),
         eval_dataset=corpus["validation"].with_format("torch") if held_out else None,
         data_collator=collate,
         processing_class=tokenizer,

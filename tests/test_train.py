@@ -1,7 +1,6 @@
 """What a training run promises: one command, loss on real characters, nothing lost, nothing mixed up."""
 
 import functools
-import itertools
 import json
 import os
 import shutil
@@ -11,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import datasets
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -20,7 +20,18 @@ from scripts import evaluate, train
 from tests.conftest import ROOT
 
 TINY = [
-    *("--hidden_size", "16", "--num_train_epochs", "3", "--learning_rate", "1e-2", "--report_to", "none"),
+    *(
+        "--hidden_size",
+        "16",
+        "--row_length",
+        "0",
+        "--num_train_epochs",
+        "3",
+        "--learning_rate",
+        "1e-2",
+        "--report_to",
+        "none",
+    ),
     *("--disable_tqdm", "true", "--use_cpu", "true", "--per_device_train_batch_size", "16"),
 ]
 
@@ -95,35 +106,63 @@ def test_training_lowers_the_loss(finished):
     assert training[3] < training[1] - 0.1
 
 
-def test_a_batch_has_no_column_of_padding_alone_and_no_label_on_a_pad(corpus):
-    rows = train.training_rows(train.read_corpus(train.parse(["--dataset", str(corpus)]))[0], "train")
-    batch = train.collate([rows[index] for index in range(5)])
-    assert batch["input_ids"].shape[1] == max(int(rows[index]["length"]) for index in range(5))
-    assert batch["attention_mask"].any(dim=0).all()
+@pytest.fixture
+def sentences(corpus):
+    rows, _ = train.read_corpus(train.parse(["--dataset", str(corpus)]))
+    return train.Sentences(train.training_rows(rows, "train"))
+
+
+def test_a_batch_has_no_column_of_padding_alone_and_no_label_on_a_pad(sentences):
+    batch = train.collate([sentences[first, first + 1] for first in range(5)])
+    assert batch["input_ids"].shape == (5, int(sentences.lengths[:5].max()) + 1)
+    assert batch["attention_mask"].sum(dim=1).tolist() == (sentences.lengths[:5] + 1).tolist()
     assert torch.equal(batch["labels"] == -100, batch["attention_mask"] == 0)
     assert (batch["attention_mask"] == 0).any()
 
 
-@pytest.mark.parametrize("batch_size", [1, 7, 16, 500])
-def test_an_epoch_reads_every_row_once_and_rows_of_a_batch_are_of_like_length(batch_size):
-    lengths = torch.randint(2, 60, (100,))
-    order = list(train.LikeLengths(lengths, batch_size))
-    assert sorted(order) == list(range(100))
-    batches = [lengths[order[start : start + batch_size]] for start in range(0, 100, batch_size)]
-    ranges = sorted((int(batch.min()), int(batch.max())) for batch in batches)
-    assert all(before[1] <= after[0] for before, after in itertools.pairwise(ranges))
-    if batch_size < 50:
-        assert order != list(train.LikeLengths(lengths, batch_size)), "two epochs in the same order"
+def test_joined_sentences_are_the_text_after_one_newline(sentences, corpus, tokenizer):
+    texts = datasets.load_from_disk(corpus)["train"]["text"]
+    assert tokenizer.decode(sentences[2, 6]["input_ids"]) == "\n" + "".join(texts[2:6])
 
 
-def test_the_batches_of_a_run_hold_little_padding(corpus, tmp_path, monkeypatch):
-    masks = []
-    collate = train.collate
-    monkeypatch.setattr(train, "collate", lambda rows: masks.append(collate(rows)["attention_mask"]) or collate(rows))
-    run(corpus, tmp_path, "--eval_strategy", "no", "--num_train_epochs", "1")
-    assert len(masks) == 8
-    computed = sum(mask.numel() for mask in masks)
-    assert 1 - sum(int(mask.sum()) for mask in masks) / computed < 0.25  # in random batches it is above a half
+@pytest.mark.parametrize("row_length", [0, 1, 60, 256, 100_000])
+@pytest.mark.parametrize("batch_size", [1, 7, 500])
+def test_an_epoch_reads_every_sentence_once_in_whole_rows(row_length, batch_size):
+    lengths = torch.randint(2, 120, (90,))
+    sampler = train.JoinedSentences(lengths, row_length, batch_size)
+    for _ in range(20):
+        spans = list(sampler)
+        assert len(spans) == len(sampler)
+        read = [sentence for first, last in sorted(spans) for sentence in range(first, last)]
+        assert read == list(range(90))
+        assert all(first < last for first, last in spans)
+
+
+def test_rows_are_about_as_long_as_asked_and_begin_elsewhere_in_every_epoch():
+    lengths = torch.randint(2, 120, (900,))
+    sampler = train.JoinedSentences(lengths, 256, 16)
+    epochs = [list(sampler) for _ in range(3)]
+    for spans in epochs:
+        joined = torch.tensor([int(lengths[first:last].sum()) for first, last in spans], dtype=torch.float)
+        assert 230 < joined.mean() <= 256
+        assert joined.max() <= 256 * 1.5 + 120
+        assert [first for first, _ in spans] != sorted(first for first, _ in spans)
+    assert len({frozenset(spans) for spans in epochs}) == 3
+
+
+def test_a_row_length_of_0_leaves_every_sentence_alone():
+    spans = list(train.JoinedSentences(torch.randint(2, 120, (50,)), 0, 8))
+    assert sorted(spans) == [(first, first + 1) for first in range(50)]
+
+
+@pytest.mark.parametrize("row_length", [0, 256])
+def test_the_rows_of_a_batch_are_of_like_length(row_length):
+    lengths = torch.randint(2, 120, (2000,))
+    spans = list(train.JoinedSentences(lengths, row_length, 16))
+    rows = [int(lengths[first:last].sum()) for first, last in spans]
+    batches = [rows[start : start + 16] for start in range(0, len(rows), 16)]
+    computed = sum(max(batch) * len(batch) for batch in batches)
+    assert 1 - sum(rows) / computed < 0.08
 
 
 def test_a_final_run_trains_on_validation_too_and_shows_no_held_out_loss(finished, corpus, tmp_path):

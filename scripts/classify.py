@@ -17,6 +17,7 @@ import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import torch
 from datasets import Dataset
@@ -57,11 +58,11 @@ class Recipe(TrainingArguments):
     held_out: float = field(
         default=0.0, metadata={"help": "Measure on this share of the training phrasings and leave the test file alone."}
     )
-    unit: str = field(default="word", metadata={"help": "What the model reads one by one: word or char."})
+    unit: Literal["word", "char"] = field(default="word", metadata={"help": "What the model reads one by one."})
     init_from: str | None = field(
         default=None, metadata={"help": "Start from this language model (folder or id): its unit, sizes and weights."}
     )
-    cell_type: str = field(default="lstm", metadata={"help": "lstm, gru or rnn."})
+    cell_type: Literal["lstm", "gru", "rnn"] = field(default="lstm", metadata={"help": "The recurrent cell."})
     embedding_size: int = field(default=128, metadata={"help": "Width of the word vectors; 0: one-hot."})
     hidden_size: int = field(default=128, metadata={"help": "Units of a layer."})
     num_hidden_layers: int = field(default=1, metadata={"help": "Recurrent layers."})
@@ -78,6 +79,7 @@ class Recipe(TrainingArguments):
     warmup_steps: float = field(default=0.05, metadata={"help": "Steps of rising rate; below 1 a share of all."})
     weight_decay: float = field(default=0.1, metadata={"help": "AdamW's, on matrices alone."})
     label_smoothing_factor: float = field(default=0.1, metadata={"help": "Share of the target given to all classes."})
+    use_cache: bool = field(default=True, metadata={"help": "Saved with the model, which then returns its state."})
     save_strategy: str = field(default="no", metadata={"help": "A run is too short to be interrupted."})
     logging_strategy: str = field(default="epoch", metadata={"help": "When to log the training loss."})
     report_to: str | None = field(default="none", metadata={"help": "Where the logs go."})

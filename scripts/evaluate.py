@@ -64,12 +64,13 @@ def score_reset(model, rows: list[list[int]]) -> float:
 
 def evaluate(model, tokenizer, split: Dataset) -> dict:
     """The figures of one split."""
-    encode = tokenizer.backend_tokenizer.encode_batch
-    texts = split["text"]
-    rows = [
-        encoding.ids for encoding in encode([normalise(tokenizer, text) for text in texts], add_special_tokens=False)
-    ]
+    texts = list(split["text"])
+    normalise(tokenizer, "".join(texts))  # warns, once for the whole split, of characters that the model lacks
+    encodings = tokenizer.backend_tokenizer.encode_batch(texts, add_special_tokens=False)
+    rows = [encoding.ids for encoding in encodings]
     ids = [character for row in rows for character in row]
+    if not ids:
+        raise ValueError("nothing is left of the split in the alphabet of the model")
     nats_per_char = score_carried(model, ids) / len(ids)
     return {
         "characters": len(ids),

@@ -11,6 +11,7 @@ error. Needs numpy, safetensors and tokenizers alone, so it starts at once.
 import argparse
 import logging
 import random
+import re
 import secrets
 import sys
 from pathlib import Path
@@ -40,7 +41,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 def random_sentence(path: Path, tokenizer, seed: int) -> str:
     """One sentence of a text file, normalised, with its newline."""
-    sentences = normalise(tokenizer, path.read_text(encoding="utf-8-sig", errors="replace")).splitlines(keepends=True)
+    text = path.read_text(encoding="utf-8-sig", errors="replace")
+    text = re.sub(r"(?<=\S)[ \t]*\n(?=[ \t]*\S)", " ", text)  # a line break inside a paragraph ends no sentence
+    sentences = normalise(tokenizer, text).splitlines(keepends=True)
     if not sentences:
         raise ValueError(f"{path} holds no sentence")
     return random.Random(seed).choice(sentences)
@@ -68,13 +71,11 @@ def main(argv: list[str] | None = None) -> None:
     logging.basicConfig(format="%(message)s")
     try:
         write(parse(argv))
+    except BrokenPipeError:  # the reader has enough
+        sys.stderr.close()
     except (CheckpointError, ValueError, OSError) as error:
-        sys.exit(_say(error))
-
-
-def _say(error: Exception) -> int:
-    print(f"generate.py: {error}", file=sys.stderr)
-    return 2
+        print(f"generate.py: {error}", file=sys.stderr)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -18,11 +18,13 @@ import sys
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 import yaml
 from datasets import Dataset, DatasetDict, concatenate_datasets, load_dataset, load_from_disk
+from huggingface_hub.errors import StrictDataclassError
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Sampler
 from transformers import (
@@ -68,7 +70,7 @@ class Recipe(TrainingArguments):
     init_from: str | None = field(
         default=None, metadata={"help": "Start from this model (folder or id), with its tokenizer and its sizes."}
     )
-    cell_type: str = field(default="lstm", metadata={"help": "lstm, gru or rnn."})
+    cell_type: Literal["lstm", "gru", "rnn"] = field(default="lstm", metadata={"help": "The recurrent cell."})
     embedding_size: int = field(default=0, metadata={"help": "Width of the character vectors; 0: one-hot."})
     hidden_size: int = field(default=256, metadata={"help": "Units of a layer."})
     num_hidden_layers: int = field(default=2, metadata={"help": "Recurrent layers."})
@@ -98,12 +100,22 @@ class Recipe(TrainingArguments):
     report_to: str | None = field(default="tensorboard", metadata={"help": "Where the logs go."})
 
 
+def read_yaml(path: Path) -> dict:
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise TrainingError(f"{path} is no YAML: {error}") from error
+    if not isinstance(settings, dict):
+        raise TrainingError(f"{path} should hold lines of `setting: value`")
+    return settings
+
+
 def parse(argv: list[str] | None) -> Recipe:
     """Defaults, then the YAML that `--config` names, then the command line; an unknown key is an error."""
     parser = HfArgumentParser(Recipe, description=__doc__, allow_abbrev=False)
     known, _ = parser.parse_known_args(argv)
     if known.config:
-        settings = yaml.safe_load(Path(known.config).read_text(encoding="utf-8")) or {}
+        settings = read_yaml(Path(known.config))
         names = {entry.name for entry in dataclasses.fields(Recipe)}
         if unknown := settings.keys() - names:
             parser.error(f"{known.config} has unknown keys: {', '.join(sorted(unknown))}")
@@ -256,13 +268,19 @@ def start(recipe: Recipe):
     if not recipe.init_from:
         return corpus, tokenizer, make_model(recipe, tokenizer)
     model, tokenizer = load(recipe.init_from)
+    for name in ("input_dropout", "hidden_dropout"):
+        setattr(model.config, name, getattr(recipe, name))
+        getattr(model.model, name).p = getattr(recipe, name)
     return DatasetDict({name: read_anew(split, tokenizer) for name, split in corpus.items()}), tokenizer, model
 
 
 def read_anew(split: Dataset, tokenizer: PreTrainedTokenizerFast) -> Dataset:
     """A split as another tokenizer reads it: what its alphabet lacks is named and left out."""
     max_length = len(split[0]["input_ids"])
-    rows = cut_rows(normalise(tokenizer, "".join(split["text"])), max_length)
+    text = normalise(tokenizer, "".join(split["text"]))
+    if not text.strip():
+        raise TrainingError("nothing is left of the text in the alphabet of the model to start from")
+    rows = cut_rows(text, max_length)
     return encode_rows(rows, tokenizer, max_length)
 
 
@@ -448,12 +466,11 @@ def train(recipe: Recipe) -> Trainer:
 
 def main(argv: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    recipe = parse(argv)
     try:
-        train(recipe)
+        train(parse(argv))
     except KeyboardInterrupt:
         sys.exit("interrupted; the same command goes on from the last checkpoint")
-    except (TrainingError, CheckpointError, CorpusError, OSError) as error:
+    except (TrainingError, CheckpointError, CorpusError, StrictDataclassError, OSError) as error:
         print(f"train.py: {error}", file=sys.stderr)
         sys.exit(2)
 

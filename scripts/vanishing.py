@@ -124,7 +124,7 @@ def compare(model_id: str, text: str, args: VanishingArguments) -> dict:
         "cell_type": trained.config.cell_type,
         "num_hidden_layers": trained.config.num_hidden_layers,
         "hidden_size": trained.config.hidden_size,
-        "parameters": sum(parameter.numel() for parameter in trained.parameters()),
+        "parameters": sum(parameter.numel() for parameter in trained.parameters() if parameter.requires_grad),
         "before": measure(fresh, tokenizer, read[middle : middle + READ], args.positions),
         "after": measure(trained, tokenizer, read[middle : middle + READ], args.positions),
     }

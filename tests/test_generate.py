@@ -141,3 +141,16 @@ class TestPipeline:
         (text,) = writer("", **GREEDY)
         assert text["generated_text"] == tokenizer.decode(model.generate(**GREEDY)[0])
         assert text["generated_text"].startswith("\n")
+
+
+class TestEmptyPrompt:
+    def test_a_prompt_of_no_characters_starts_from_a_newline(self, model, tokenizer):
+        nothing = tokenizer("", return_tensors="pt")
+        newline = tokenizer("\n", return_tensors="pt")
+        written = model.generate(**nothing, do_sample=False)
+        assert torch.equal(written, model.generate(**newline, do_sample=False))
+
+    def test_an_empty_prompt_among_others_is_written_on_as_alone(self, model, tokenizer):
+        together = model.generate(**tokenizer(["", "the lamp"], return_tensors="pt", padding=True), do_sample=False)
+        alone = model.generate(**tokenizer("\n", return_tensors="pt"), do_sample=False)
+        assert torch.equal(together[0, -8:], alone[0, -8:])

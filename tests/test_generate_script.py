@@ -27,6 +27,12 @@ def test_a_prompt_from_a_text_is_one_of_its_sentences(saved, story, tokenizer, t
     assert prompts == {"oil burns", "wind blows"}
 
 
+def test_a_line_break_inside_a_paragraph_ends_no_sentence(saved, tmp_path, capsys):
+    (tmp_path / "wrapped.txt").write_text("Oil burns\nall night")
+    main(["--model", str(saved), "--prompt_from_text", str(tmp_path / "wrapped.txt")])
+    assert capsys.readouterr().out.startswith("oil burns all night")
+
+
 def test_the_drawn_seed_is_shown_and_writes_the_same_again(saved, capsys):
     main(["--model", str(saved)])
     first, err = capsys.readouterr()
@@ -41,9 +47,12 @@ def test_the_drawn_seed_is_shown_and_writes_the_same_again(saved, capsys):
         (["--temperature", "-1"], "temperature"),
         (["--max_new_tokens", "-1"], "max_new_tokens"),
         (["--prompt_from_text", "nowhere.txt"], "nowhere.txt"),
+        (["--seed", "-1"], "seed"),
+        (["--model", "runs/nowhere"], "runs/nowhere is no folder here, and not to be had from the Hub"),
     ],
 )
-def test_a_bad_argument_is_one_clear_line_and_exit_code_2(saved, capsys, arguments, complaint):
+def test_a_bad_argument_is_one_clear_line_and_exit_code_2(saved, capsys, monkeypatch, arguments, complaint):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(SystemExit) as stop:
         main(["--model", str(saved), *arguments])
     out, err = capsys.readouterr()

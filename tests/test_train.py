@@ -269,3 +269,38 @@ def test_an_unknown_setting_is_refused_by_name(tmp_path, capsys, where):
         train.parse(["--config", str(tmp_path / "mine.yaml"), *arguments])
     assert stop.value.code == 2
     assert "hiden_size" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--config", "nowhere.yaml"], "nowhere.yaml"),
+        (["--config", "LIST"], "should hold lines of `setting: value`"),
+        (["--hidden_size", "0"], "hidden_size must be at least 1"),
+        (["--train_split", "train+dev"], "the corpus has no split dev"),
+    ],
+)
+def test_a_bad_setting_is_one_clear_message_and_exit_code_2(corpus, tmp_path, capsys, arguments, complaint):
+    (tmp_path / "list.yaml").write_text("- hidden_size")
+    arguments = [str(tmp_path / "list.yaml") if argument == "LIST" else argument for argument in arguments]
+    with pytest.raises(SystemExit) as stop:
+        run(corpus, tmp_path / "run", *arguments)
+    assert stop.value.code == 2
+    assert complaint in capsys.readouterr().err
+
+
+def test_tuning_uses_the_dropouts_that_were_asked_for(finished, corpus, tmp_path):
+    output_dir = run(
+        corpus,
+        tmp_path,
+        "--init_from",
+        str(finished),
+        "--input_dropout",
+        "0.3",
+        "--hidden_dropout",
+        "0",
+        "--max_steps",
+        "1",
+    )
+    model, _ = load(output_dir)
+    assert (model.model.input_dropout.p, model.model.hidden_dropout.p) == (0.3, 0)

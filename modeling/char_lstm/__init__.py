@@ -17,6 +17,7 @@ _MODULE_OF = {
     "normalise": "tokenization_char_lstm",
     "stream_text": "generation_char_lstm",
     "generate_text": "generation_char_lstm",
+    "Inspection": "inspection",
     "inspect_text": "inspection",
     "load": "loading",
     "load_decoder": "loading",

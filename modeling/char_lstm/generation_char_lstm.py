@@ -63,6 +63,8 @@ def sample(decoder: "CharLstmDecoder", prompts: list[list[int]], settings, seed:
     Row r has its own draws, those that seed + r gives a text alone, so no row depends on its neighbours.
     """
     seed = secrets.randbits(32) if seed is None else seed
+    if seed < 0:
+        raise ValueError(f"seed must be 0 or more, got {seed}")
     draws = np.stack([np.random.default_rng(seed + row).random(settings.max_new_tokens) for row in range(len(prompts))])
     state = decoder.read(prompts)
     for uniform in draws.T:  # (batch,)

@@ -58,7 +58,11 @@ def _folder(model_id: str | Path, revision: str | None) -> Path:
         raise CheckpointError(f"{model_id}: no such model folder")
     from huggingface_hub import snapshot_download
 
-    return Path(snapshot_download(str(model_id), revision=revision))
+    try:
+        return Path(snapshot_download(str(model_id), revision=revision))
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise CheckpointError(f"{model_id} is no folder here, and not to be had from the Hub: {reason}") from error
 
 
 def _read_checked(folder: Path):

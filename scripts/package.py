@@ -20,21 +20,21 @@ from char_lstm import generate_text, load
 from char_lstm.loading import CheckpointError
 
 TEMPLATE = Path(__file__).parent / "templates" / "model_card.md"
-FROM_THE_RUN = ("evaluation.json", "loss.png")
+FROM_THE_RUN = ("tokenizer.json", "tokenizer_config.json", "evaluation.json", "loss.png")
+BOOK = "Alice's Adventures in Wonderland"
 
 
 @dataclass
 class PackageArguments:
     run: str = field(metadata={"help": "The output folder of train.py, with evaluation.json in it."})
     output_dir: str = field(metadata={"help": "The folder to make, or to replace as a whole."})
-    book: str = field(default="Alice's Adventures in Wonderland", metadata={"help": "Title of the text."})
     recipe: str = field(default="scripts/configs/alice.yaml", metadata={"help": "The recipe, named in the card."})
     seed: int = field(default=42, metadata={"help": "Seed of the sample in the card."})
 
 
-def render_card(folder: Path, run: Path, book: str, recipe: str, seed: int) -> ModelCard:
+def render_card(folder: Path, run: Path, recipe: str, seed: int) -> ModelCard:
     """The card of the model in `folder`, whose figures are read from its evaluation.json and the record of its run."""
-    epochs = json.loads((run / "run.json").read_text(encoding="utf-8"))["settings"]["num_train_epochs"]
+    settings = json.loads((run / "run.json").read_text(encoding="utf-8"))["settings"]
     model, tokenizer = load(folder)
     figures = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
     name = f"{folder.name.replace('_', '-')}-char-lstm"
@@ -51,7 +51,7 @@ def render_card(folder: Path, run: Path, book: str, recipe: str, seed: int) -> M
             EvalResult(
                 task_type="text-generation",
                 dataset_type="text",
-                dataset_name=f"{book}, last tenth",
+                dataset_name=f"{BOOK}, last tenth",
                 dataset_split=figures["split"],
                 metric_type=metric,
                 metric_value=round(figures[metric], 4),
@@ -63,13 +63,15 @@ def render_card(folder: Path, run: Path, book: str, recipe: str, seed: int) -> M
         data,
         template_path=str(TEMPLATE),
         title=name,
-        book=book,
+        book=BOOK,
         recipe=recipe,
         seed=seed,
         sample=generate_text(model, tokenizer, seed=seed).strip("\n"),
         layers=model.config.num_hidden_layers,
         bits_per_char_reset=figures["nats_per_char_reset"] / math.log(2),
-        epochs=round(epochs),
+        epochs=round(settings["num_train_epochs"]),
+        train_split=settings["train_split"],
+        row_length=settings["row_length"],
         **{key: getattr(model.config, key) for key in ("cell_type", "hidden_size", "input_dropout", "hidden_dropout")},
         **{key: getattr(model.generation_config, key) for key in ("max_new_tokens", "temperature")},
         **{key: figures[key] for key in ("parameters", "characters", "nats_per_char_reset", *metrics)},
@@ -79,14 +81,13 @@ def render_card(folder: Path, run: Path, book: str, recipe: str, seed: int) -> M
 def package(args: PackageArguments) -> None:
     """Assembles the folder beside its place, then puts it there."""
     run, output_dir = Path(args.run), Path(args.output_dir)
-    model, tokenizer = load(run)
+    model, _ = load(run)
     with tempfile.TemporaryDirectory(dir=output_dir.parent) as parent:
         unfinished = Path(parent) / output_dir.name
         model.save_pretrained(unfinished)
-        tokenizer.save_pretrained(unfinished)
         for name in FROM_THE_RUN:
             shutil.copy(run / name, unfinished)
-        render_card(unfinished, run, args.book, args.recipe, args.seed).save(unfinished / "README.md")
+        render_card(unfinished, run, args.recipe, args.seed).save(unfinished / "README.md")
         if output_dir.exists():
             output_dir.rename(Path(parent) / "replaced")
         unfinished.rename(output_dir)

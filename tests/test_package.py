@@ -17,7 +17,9 @@ def run(saved):
     """A finished run, as train.py and evaluate.py leave it."""
     figures = {"split": "test", "parameters": 7, "characters": 11, "nats_per_char": 1.25, "bits_per_char": 1.8034}
     (saved / "evaluation.json").write_text(json.dumps(figures | {"nats_per_char_reset": 1.5}))
-    (saved / "run.json").write_text(json.dumps({"settings": {"num_train_epochs": 100.0}}))
+    (saved / "run.json").write_text(
+        json.dumps({"settings": {"num_train_epochs": 100.0, "train_split": "train", "row_length": 9}})
+    )
     (saved / "loss.png").write_bytes(b"png")
     return saved
 

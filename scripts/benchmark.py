@@ -166,7 +166,18 @@ def generation_table() -> str:
     return "\n".join(lines)
 
 
-TABLES = {"cells": cells_table, "generation": generation_table}
+def intents_table() -> str:
+    """The intent classifier beside counting words, on the test phrasings and on training phrasings held out."""
+    files = {"test phrasings": "intents.json", "a quarter of the training phrasings": "intents_held_out.json"}
+    scores = {name: json.loads((RESULTS / file).read_text(encoding="utf-8"))["scores"] for name, file in files.items()}
+    methods = scores["test phrasings"]
+    lines = ["| macro-F1 on | " + " | ".join(methods) + " |", "|---" * (1 + len(methods)) + "|"]
+    for name, score in scores.items():
+        lines.append(f"| {name} | " + " | ".join(f"{score[method]['macro_f1']:.3f}" for method in methods) + " |")
+    return "\n".join(lines)
+
+
+TABLES = {"cells": cells_table, "generation": generation_table, "intents": intents_table}
 
 
 def with_tables(readme: str) -> str:

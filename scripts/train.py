@@ -83,7 +83,7 @@ class Recipe(TrainingArguments):
 
     output_dir: str | None = field(default="runs/alice", metadata={"help": "Checkpoints, logs, and the model."})
     num_train_epochs: float = field(default=100, metadata={"help": "Times through the training rows."})
-    per_device_train_batch_size: int = field(default=32, metadata={"help": "Rows of a step."})
+    per_device_train_batch_size: int = field(default=16, metadata={"help": "Rows of a step."})
     per_device_eval_batch_size: int = field(default=64, metadata={"help": "Rows of an evaluation step."})
     learning_rate: float = field(default=3e-3, metadata={"help": "Peak learning rate of AdamW."})
     lr_scheduler_type: str = field(default="cosine", metadata={"help": "Shape of the learning rate."})

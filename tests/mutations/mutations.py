@@ -10,6 +10,8 @@ GENERATION = "modeling/char_lstm/generation_char_lstm.py"
 LOADING = "modeling/char_lstm/loading.py"
 CORPUS = "scripts/build_corpus.py"
 TRAIN = "scripts/train.py"
+INSPECTION = "modeling/char_lstm/inspection.py"
+INSPECT_PAGE = "scripts/inspect_text.py"
 CLASSIFY = "scripts/classify.py"
 
 
@@ -307,8 +309,8 @@ MUTATIONS = [
     Mutation(
         "pads labelled in training",
         TRAIN,
-        "labels = input_ids.masked_fill(attention_mask == 0, -100)",
-        "labels = input_ids.clone()",
+        "input_ids.masked_fill(attention_mask == 0, -100)",
+        "input_ids.clone()",
         "tests/test_train.py::test_a_batch_has_no_column_of_padding_alone_and_no_label_on_a_pad",
     ),
     Mutation(
@@ -387,5 +389,89 @@ MUTATIONS = [
         "        model.model = language_model.model\n",
         "",
         "tests/test_classify.py::TestTraining",
+    ),
+    Mutation(
+        "joined sentences with a newline too many",
+        TRAIN,
+        "*(row[1:] for row in rest)",
+        "*rest",
+        "tests/test_train.py::test_joined_sentences_are_the_text_after_one_newline",
+    ),
+    Mutation(
+        "a sentence left out where rows are cut",
+        TRAIN,
+        "        cuts = torch.minimum(cuts, len(self.ends) - self.rows + inner)",
+        "        cuts = torch.minimum(cuts, len(self.ends) - self.rows + inner - 1)",
+        "tests/test_train.py::test_an_epoch_reads_every_sentence_once_in_whole_rows",
+    ),
+    Mutation(
+        "held-out loss averaged over rows",
+        TRAIN,
+        '            num_items_in_batch = len(inputs["labels"]) * self.characters_per_row',
+        "            num_items_in_batch = None",
+        "tests/test_train.py::test_the_held_out_loss_of_every_epoch_is_nats_per_character",
+    ),
+    Mutation(
+        "a diverged loss not noticed",
+        TRAIN,
+        "        if not torch.isfinite(loss):",
+        "        if False:",
+        "tests/test_train.py::test_a_diverging_run_stops_with_its_cause_and_the_last_good_checkpoint",
+    ),
+    Mutation(
+        "a torn checkpoint taken for whole",
+        TRAIN,
+        "        return all((checkpoint / name).stat().st_size == size for name, size in sizes.items())",
+        "        return True",
+        "tests/test_train.py::test_a_torn_checkpoint_is_left_out_for_the_one_before",
+    ),
+    Mutation(
+        "another run let into the folder",
+        TRAIN,
+        "        if differences:\n            raise",
+        "        if False:\n            raise",
+        "tests/test_train.py::test_another_run_into_the_same_folder_is_refused_by_the_name_of_the_difference",
+    ),
+    Mutation(
+        "an empty prompt starts from the pad",
+        MODEL,
+        "inputs.masked_fill(chosen, self.config.bos_token_id)",
+        "inputs",
+        "tests/test_generate.py::TestEmptyPrompt",
+    ),
+    Mutation(
+        "GRU gates swapped in the cell",
+        CELLS,
+        "update * past_output + (1 - update) * candidate",
+        "(1 - update) * past_output + update * candidate",
+        "tests/test_cells.py",
+    ),
+    Mutation(
+        "GRU gates swapped in the decoder",
+        GENERATION,
+        "np.concatenate([reset / 2, update / 2, candidate])",
+        "np.concatenate([update / 2, reset / 2, candidate])",
+        "tests/test_generation.py::TestDecoder",
+    ),
+    Mutation(
+        "gradients one character off",
+        INSPECTION,
+        "gradients[:, 1:].double()",
+        "gradients[:, :-1].double()",
+        "tests/test_inspection.py",
+    ),
+    Mutation(
+        "gates one step late",
+        INSPECTION,
+        "torch.cat(layer)[:-1]",
+        "torch.cat(layer)[1:]",
+        "tests/test_inspection.py",
+    ),
+    Mutation(
+        "a text breaks out of the page",
+        INSPECT_PAGE,
+        '.replace("<", r"\\u003c")',
+        "",
+        "tests/test_inspect_text.py",
     ),
 ]

@@ -251,7 +251,7 @@ def make_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> CharLstmFo
     model = CharLstmForCausalLM(config)
     model.generation_config = GenerationConfig(
         do_sample=True,
-        temperature=0.8,
+        temperature=0.6,
         top_k=0,
         top_p=0.95,
         max_new_tokens=500,  # "Predict 500 characters only"

@@ -219,6 +219,8 @@ class Padding:
             state = (x.new_zeros(x.shape[0], layer.hidden_size),) * 2
         past = tuple(part.unsqueeze(0) for part in state) if is_lstm else state[0].unsqueeze(0)
 
+        if x.shape[1] == 0:  # nothing to read
+            return x.new_zeros(x.shape[0], 0, layer.hidden_size), state
         if self.lengths is None or x.shape[1] == 1:
             output, last = layer(x, past)
         else:
@@ -252,6 +254,20 @@ class CharLstmForCausalLM(CharLstmPreTrainedModel, GenerationMixin):
     @classmethod
     def _supports_default_dynamic_cache(cls) -> bool:
         return False  # `forward` makes its own cache: a recurrent state, not keys and values
+
+    def _prepare_model_inputs(self, *args, **kwargs):
+        """For `generate`: an empty prompt, alone or in a batch, starts from bos as a row of the corpus does."""
+        inputs, name, model_kwargs = super()._prepare_model_inputs(*args, **kwargs)
+        mask = model_kwargs.get("attention_mask")
+        if name != "input_ids" or mask is None:
+            return inputs, name, model_kwargs
+        if inputs.shape[1] == 0:
+            inputs, mask = inputs.new_zeros(len(inputs), 1), mask.new_zeros(len(inputs), 1)  # (batch, 1)
+        empty = mask.sum(dim=1) == 0  # (batch,)
+        at_the_end = torch.arange(inputs.shape[1], device=inputs.device) == inputs.shape[1] - 1  # (time,)
+        chosen = empty.unsqueeze(1) & at_the_end  # (batch, time)
+        model_kwargs["attention_mask"] = mask.masked_fill(chosen, 1)
+        return inputs.masked_fill(chosen, self.config.bos_token_id), name, model_kwargs
 
     def forward(
         self,

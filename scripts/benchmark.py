@@ -147,11 +147,11 @@ def cells_table() -> str:
     speeds = json.loads((RESULTS / "generation.json").read_text(encoding="utf-8"))["characters_a_second"]
     lines = ["| cell | parameters | nats per character | bits | reset at each sentence | characters a second |"]
     lines += ["|---|---|---|---|---|---|"]
-    for name, folder in CELLS.items():
-        figures = json.loads((PRETRAINED / folder / "evaluation.json").read_text(encoding="utf-8"))
+    for name, speed in speeds.items():
+        figures = json.loads((PRETRAINED / CELLS[name] / "evaluation.json").read_text(encoding="utf-8"))
         lines.append(
             f"| {name} | {figures['parameters']:,} | {figures['nats_per_char']:.3f} | {figures['bits_per_char']:.3f} "
-            f"| {figures['nats_per_char_reset']:.3f} | {speeds[name]:,.0f} |"
+            f"| {figures['nats_per_char_reset']:.3f} | {speed:,.0f} |"
         )
     return "\n".join(lines)
 

@@ -13,6 +13,7 @@ from transformers import GenerationConfig
 from transformers.generation import TopKLogitsWarper, TopPLogitsWarper
 
 from char_lstm import CharLstmForCausalLM, generate_text, stream_text
+from char_lstm.cells_char_lstm import CELL_STEPS, initial_state, unroll
 from char_lstm.generation_char_lstm import as_decoder, choose, sample
 
 PROMPT = "the lamp"
@@ -209,6 +210,20 @@ class TestDecoder:
         model = make_model(**GRAPHS[graph])
         for prompt in (PROMPT, "a", "the ships at sea are far below the rocks"):
             assert_decoder_follows(model, ids_of(tokenizer, prompt))
+
+    @pytest.mark.parametrize("cell_type", CELL_STEPS)
+    def test_the_decoder_steps_as_the_written_out_cells_do(self, make_model, tokenizer, cell_type):
+        model, ids = make_model(cell_type=cell_type, num_hidden_layers=3), ids_of(tokenizer)
+        state = as_decoder(model).read([ids])
+        inputs = model.get_input_embeddings()(torch.tensor(ids)).split(1)
+        for layer, buffers in zip(model.model.layers, state.buffers, strict=True):
+            steps = unroll(CELL_STEPS[cell_type], layer, inputs, initial_state(layer, batch=1))
+            inputs = [step.output for step in steps]
+            torch.testing.assert_close(torch.from_numpy(buffers.output), inputs[-1], rtol=0, atol=1e-5)
+            if cell_type == "lstm":
+                torch.testing.assert_close(
+                    torch.from_numpy(buffers.cell_state), steps[-1].cell_state, rtol=0, atol=1e-5
+                )
 
     def test_double_precision_is_read_too(self, model, tokenizer):
         assert_decoder_follows(model.double(), ids_of(tokenizer))

@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -19,21 +20,10 @@ from char_lstm import generate_text, load
 from scripts import evaluate, train
 from tests.conftest import ROOT
 
-TINY = [
-    *(
-        "--hidden_size",
-        "16",
-        "--row_length",
-        "0",
-        "--num_train_epochs",
-        "3",
-        "--learning_rate",
-        "1e-2",
-        "--report_to",
-        "none",
-    ),
-    *("--disable_tqdm", "true", "--use_cpu", "true", "--per_device_train_batch_size", "16"),
-]
+TINY = shlex.split("""
+    --hidden_size 16 --row_length 0 --num_train_epochs 3 --learning_rate 1e-2 --per_device_train_batch_size 16
+    --per_device_eval_batch_size 4 --report_to none --disable_tqdm true --use_cpu true
+""")
 
 
 @pytest.fixture(scope="session")
@@ -290,17 +280,6 @@ def test_a_bad_setting_is_one_clear_message_and_exit_code_2(corpus, tmp_path, ca
 
 
 def test_tuning_uses_the_dropouts_that_were_asked_for(finished, corpus, tmp_path):
-    output_dir = run(
-        corpus,
-        tmp_path,
-        "--init_from",
-        str(finished),
-        "--input_dropout",
-        "0.3",
-        "--hidden_dropout",
-        "0",
-        "--max_steps",
-        "1",
-    )
-    model, _ = load(output_dir)
+    dropouts = ("--input_dropout", "0.3", "--hidden_dropout", "0")
+    model, _ = load(run(corpus, tmp_path, "--init_from", str(finished), *dropouts, "--max_steps", "1"))
     assert (model.model.input_dropout.p, model.model.hidden_dropout.p) == (0.3, 0)

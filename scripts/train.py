@@ -97,6 +97,7 @@ class Recipe(TrainingArguments):
     prediction_loss_only: bool = field(default=True, metadata={"help": "Evaluation needs the loss alone."})
     use_cache: bool = field(default=True, metadata={"help": "Saved with the model, which then returns its state."})
     logging_nan_inf_filter: bool = field(default=False, metadata={"help": "Hiding a diverged loss helps nobody."})
+    dataloader_pin_memory: bool = field(default=False, metadata={"help": "Batches of characters are small."})
     report_to: str | None = field(default="tensorboard", metadata={"help": "Where the logs go."})
 
 

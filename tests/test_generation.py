@@ -309,5 +309,5 @@ class TestChoose:
     @pytest.mark.parametrize("suppressed", [[0], [28], [0, 28]])
     def test_the_outermost_draws_stay_among_the_allowed(self, logits, uniform, suppressed):
         (chosen,) = choose(logits.numpy()[None].copy(), settings(suppress_tokens=suppressed), np.array([uniform]))
-        allowed = [index for index in range(29) if index not in suppressed]
+        allowed = sorted({*range(29)} - {*suppressed}, key=lambda index: logits[index])
         assert chosen == (allowed[0] if uniform == 0 else allowed[-1])

@@ -78,18 +78,19 @@ def choose(logits: np.ndarray, settings, uniform: np.ndarray) -> np.ndarray:
     logits[:, settings.suppress_tokens] = -np.inf
     if settings.temperature == 0:
         return logits.argmax(axis=1)
-    logits /= settings.temperature
-    if 0 < settings.top_k < logits.shape[1]:  # keep the k likeliest (Fan et al. 2018)
-        smallest_kept = np.partition(logits, -settings.top_k, axis=1)[:, -settings.top_k, None]
-        logits[logits < smallest_kept] = -np.inf
-    weights = np.exp(logits - logits.max(axis=1, keepdims=True))  # (batch, vocab), unnormalised
-    if settings.top_p < 1:  # keep the fewest that hold top_p of the probability (Holtzman et al. 2020)
-        ascending = np.sort(weights, axis=1)
-        share_below = ascending.cumsum(axis=1) / ascending.sum(axis=1, keepdims=True)
-        first_kept = (share_below <= 1 - settings.top_p).sum(axis=1, keepdims=True).clip(max=logits.shape[1] - 1)
-        weights[weights < np.take_along_axis(ascending, first_kept, axis=1)] = 0
+    rows = np.arange(len(logits))
+    ranked = logits.argsort(axis=1)  # (batch, vocab) ids, the likeliest last
+    scores = logits[rows[:, None], ranked]
+    scores -= scores[:, -1:]
+    weights = np.exp(scores / settings.temperature)  # (batch, vocab), unnormalised
+    if settings.top_k:  # keep the k likeliest (Fan et al. 2018)
+        weights[:, : -settings.top_k] = 0
     cumulative = weights.cumsum(axis=1, dtype=np.float64)  # (batch, vocab)
-    return (cumulative <= uniform[:, None] * cumulative[:, -1:]).sum(axis=1)
+    total = cumulative[:, -1:]
+    tail = cumulative <= (1 - settings.top_p) * total  # keep the fewest that hold top_p (Holtzman et al. 2020)
+    left_out = (cumulative * tail).max(axis=1, keepdims=True)
+    drawn = left_out + uniform[:, None] * (total - left_out)  # (batch, 1)
+    return ranked[rows, (cumulative[:, :-1] <= drawn).sum(axis=1)]
 
 
 def sampling_settings(defaults, **given) -> SimpleNamespace:

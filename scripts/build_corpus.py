@@ -7,25 +7,32 @@
 Without `--text` or `--dataset_name` it downloads Alice's Adventures in Wonderland from Project Gutenberg, once.
 """
 
+import json
 import logging
 import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from codecs import getincrementaldecoder
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import StringIO
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
 from urllib.parse import quote
 
 import numpy as np
-from datasets import Dataset, DatasetDict, Features, List, Value, load_dataset
+import pyarrow.compute as pc
+from datasets import Dataset, DatasetDict, Features, List, Value, load_dataset, load_from_disk
+from datasets.exceptions import DatasetGenerationError
 from huggingface_hub import get_session
 from transformers import HfArgumentParser, PreTrainedTokenizerFast
 
-from char_lstm import build_tokenizer, normalise
+from char_lstm import build_tokenizer
+from char_lstm.tokenization_char_lstm import fold
 
 logger = logging.getLogger("build_corpus")
 
@@ -53,6 +60,11 @@ PARAGRAPH = re.compile(r"\S[^\n]*(?:\n[ \t]*\S[^\n]*)*")
 SENTENCE_END = re.compile(r"[.!?…][\"'”’»)\]_]*\Z")
 LINE = re.compile(r"[^\n]*\n+|[^\n]+")  # with the line break, and the blank lines, that end it
 
+CONTROLS = re.compile(rb"[\x01-\x08\x0e-\x19]")  # that no text holds
+
+EMPTY = {name: [] for name in FEATURES}
+ROWS_AT_ONCE = 1000
+BLOCK = 2**20  # characters of a long text that are worked on at once
 PROSE_WORDS = 20  # a paragraph this long that ends as a sentence is no title and no list
 NARROWEST_WRAP = 40  # columns; shorter lines are names or verse
 
@@ -96,23 +108,24 @@ def build_corpus(
     """
     if max_length < 2:
         raise CorpusError(f"--max_length {max_length}: a row needs at least 2, a newline and a character")
-    with whole_folder(Path(output_dir)) as folder:
-        cleaned = clean(read_source(text, dataset_name, text_column))
-        tokenizer = build_tokenizer([cleaned], lowercase=not keep_case, strip_punctuation=not keep_punctuation)
-        rows = cut_rows(normalise(tokenizer, cleaned), max_length, sequence)
-        corpus = DatasetDict(
-            {name: encode_rows(split, tokenizer, max_length) for name, split in split_rows(rows).items()}
-        )
-        corpus.save_to_disk(folder)
+    folding = {"lowercase": not keep_case, "strip_punctuation": not keep_punctuation}
+    with whole_folder(Path(output_dir)) as folder, TemporaryDirectory(dir=folder) as work:
+        blocks = store_blocks(work, text=text, dataset_name=dataset_name, text_column=text_column)
+        folded = in_parallel(blocks, fold_block, fn_kwargs=folding, with_indices=True)
+        if not "".join(folded["alphabet"]).strip():
+            raise CorpusError("nothing is left of the text after normalising: it holds no letter or digit")
+        tokenizer = build_tokenizer(folded["alphabet"], **folding)
+        rows = in_parallel(folded, cut_block, fn_kwargs={"max_length": max_length, "sequence": sequence})
+        save_splits(split_rows(rows), rows, tokenizer, max_length, folder)
         tokenizer.save_pretrained(folder)
-    return corpus
+    return load_from_disk(output_dir)
 
 
 # Reading
 
 
-def read_source(text: str | Path | None, dataset_name: str | None, text_column: str) -> str:
-    """The whole text of a file, a URL or a dataset; of Alice when none is named."""
+def read_lines(text: str | Path | None, dataset_name: str | None, text_column: str) -> Iterator[str]:
+    """The lines of a file, a URL or a dataset; of Alice when none is named."""
     if text is not None and dataset_name is not None:
         raise CorpusError("give either --text or --dataset_name, not both")
     if dataset_name is not None:
@@ -120,7 +133,7 @@ def read_source(text: str | Path | None, dataset_name: str | None, text_column: 
     source = str(ALICE if text is None else text)
     try:
         path = download(source) if source.startswith(("http://", "https://")) else Path(source)
-        return decode(path.read_bytes(), source)
+        return path.open(encoding=encoding_of(path, source))  # a line at a time, any line break
     except OSError as error:
         raise CorpusError(f"cannot read {source}: {error.strerror}") from error
 
@@ -141,8 +154,8 @@ def download(url: str) -> Path:
     return partial.replace(kept)
 
 
-def read_dataset(name: str, column: str) -> str:
-    """The `train` split's documents, a line break between each two."""
+def read_dataset(name: str, column: str) -> Iterator[str]:
+    """The lines of the `train` split's documents, each of which ends its last line."""
     try:
         documents = load_dataset(name, split="train")
     except Exception as error:  # the Hub, the network and each file format have errors of their own
@@ -150,28 +163,90 @@ def read_dataset(name: str, column: str) -> str:
     columns = [key for key, kind in documents.features.items() if getattr(kind, "dtype", "").endswith("string")]
     if column not in columns:
         raise CorpusError(f"the dataset {name} has no text column {column!r}; it has: {', '.join(columns) or 'none'}")
-    return "\n".join(document for document in documents[column] if document)
+    return (line for document in documents[column] if document for line in StringIO(f"{document}\n", newline=None))
 
 
-def decode(data: bytes, source: str) -> str:
+def encoding_of(path: Path, source: str) -> str:
     """UTF-8, with or without a byte-order mark, or else Latin-1.
 
     Raises:
-        CorpusError: the data are no text.
+        CorpusError: the file holds no text.
     """
-    if b"\0" in data:
-        raise CorpusError(f"{source} is binary, not text; if it is UTF-16, save it as UTF-8")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        if re.search(rb"[\x01-\x08\x0e-\x19]", data):  # control characters that no text holds
-            raise CorpusError(f"{source} is binary, not text") from error
-        logger.warning("%s is not UTF-8 (byte %d); reading it as Latin-1", source, error.start)
-        return data.decode("latin-1")
+    decoder, is_utf8, has_controls = getincrementaldecoder("utf-8")(), True, False
+    with path.open("rb") as file:
+        while data := file.read(BLOCK):
+            if b"\0" in data:
+                raise CorpusError(f"{source} is binary, not text; if it is UTF-16, save it as UTF-8")
+            has_controls |= bool(CONTROLS.search(data))
+            try:
+                decoder.decode(data, final=len(data) < BLOCK)
+            except UnicodeDecodeError:
+                is_utf8 = False
+    if is_utf8:
+        return "utf-8-sig"
+    if has_controls:
+        raise CorpusError(f"{source} is binary, not text")
+    logger.warning("%s is not UTF-8; reading it as Latin-1", source)
+    return "latin-1"
 
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+
+
+# Blocks: no more of a long text is in memory at once
+
+
+def cut_blocks(lines: Iterable[str]) -> Iterator[str]:
+    """The lines joined to blocks of `BLOCK` characters or somewhat more, cut between paragraphs, else between lines."""
+    block, size = [], 0
+    for line in lines:
+        paragraph_ends = block and not block[-1].strip()
+        if not line[0].isspace() and (size > 2 * BLOCK or (size > BLOCK and paragraph_ends)):
+            yield "".join(block)
+            block, size = [], 0
+        block.append(line)
+        size += len(line)
+    yield "".join(block)
+
+
+def read_blocks(**source) -> Iterator[dict[str, str]]:
+    yield from ({"text": block} for block in clean_blocks(cut_blocks(read_lines(**source))))
+
+
+def store_blocks(work: str, **source) -> Dataset:
+    """The cleaned blocks of a source, on disk."""
+    try:
+        return Dataset.from_generator(read_blocks, gen_kwargs=source, cache_dir=work)
+    except DatasetGenerationError as error:
+        raise error.__cause__ from None
+
+
+def in_parallel(blocks: Dataset, function: Callable, batch_size: int = 1, **options) -> Dataset:
+    """`function` on each batch of blocks, on every core if there are several batches."""
+    processes = min(-(-len(blocks) // batch_size), os.cpu_count())
+    return blocks.map(
+        function,
+        batched=True,
+        batch_size=batch_size,
+        remove_columns=blocks.column_names,
+        num_proc=processes if processes > 1 else None,
+        desc=function.__name__.replace("_", " "),
+        **options,
+    )
+
+
+def fold_block(batch: dict, indices: list[int], *, lowercase: bool, strip_punctuation: bool) -> dict:
+    """A block as the tokenizer will normalise it, and its alphabet."""
+    folded = fold(batch["text"][0], lowercase=lowercase, strip_punctuation=strip_punctuation)
+    if strip_punctuation and indices != [0]:
+        folded = folded.lstrip(" \n")  # the line break that ends the block before has swallowed these
+    return {"text": [folded], "alphabet": ["".join(sorted(set(folded)))]}
+
+
+def cut_block(batch: dict, max_length: int, sequence: str) -> dict:
+    """The rows of a folded block."""
+    return {"text": cut_rows(batch["text"][0], max_length, sequence)}
 
 
 # Cleaning
@@ -183,18 +258,30 @@ def clean(text: str) -> str:
     Leaves out Project Gutenberg's licence and credits, the title and the list of contents before "Chapter I", and the
     places of illustrations. A text that has none of these comes back as it is.
     """
-    text = re.sub(r"\r\n?", "\n", text.removeprefix("\ufeff"))
-    text = ILLUSTRATION.sub("", cut_licence(text))
-    text = CREDITS.sub("", text)
-    return unwrap(cut_front_matter(text)).strip() + "\n"
+    return "".join(clean_blocks([re.sub(r"\r\n?", "\n", text.removeprefix("\ufeff"))]))
 
 
-def cut_licence(text: str) -> str:
-    """What stands between Project Gutenberg's header and footer; both have changed their wording over the years."""
-    if below := LICENCE_BELOW.search(text):
-        text = text[: below.start()]
-    start = max((above.end() for above in LICENCE_ABOVE.finditer(text)), default=0)
-    return text[start:]
+def clean_blocks(blocks: Iterable[str]) -> Iterator[str]:
+    """`clean` block by block: the header and front matter can only be in the first, the footer ends them all."""
+    body = gap = ""
+    for number, block in enumerate(blocks):
+        block, *footer = LICENCE_BELOW.split(block, maxsplit=1)
+        if number == 0:
+            block = cut_header(block)
+        block = ILLUSTRATION.sub("", block)
+        if number == 0:
+            block = cut_front_matter(CREDITS.sub("", block))
+        if body:
+            yield body + gap
+        body, gap = unwrap(block).strip(), block[len(block.rstrip()) :]
+        if footer:
+            break
+    yield body + "\n"
+
+
+def cut_header(text: str) -> str:
+    """What stands below Project Gutenberg's header, which has changed its wording over the years."""
+    return text[max((above.end() for above in LICENCE_ABOVE.finditer(text)), default=0) :]
 
 
 def cut_front_matter(text: str) -> str:
@@ -261,42 +348,47 @@ def _pack(sentences: list[str], room: int) -> list[str]:
             row, used = [], 0
         row.append(sentence)
         used += len(sentence)
-    return [*rows, "".join(row)]
+    return [*rows, "".join(row)] if row else rows
 
 
-def split_rows(rows: list[str]) -> dict[str, list[str]]:
+def split_rows(rows: Dataset) -> dict[str, range]:
     """Contiguous train, validation and test: 80, 10 and 10 percent of the characters, a row at least in each.
 
     Raises:
         CorpusError: there are fewer than three rows.
     """
-    if not any(row.strip() for row in rows):
-        raise CorpusError("nothing is left of the text after normalising: it holds no letter or digit")
     if len(rows) < 3:
         raise CorpusError(f"the text is too short: train, validation and test need a row each, it has {len(rows)}")
-    ends = np.cumsum([len(row) for row in rows])
+    ends = np.cumsum(pc.utf8_length(rows.data["text"]))
     train = min(int(np.searchsorted(ends, 0.8 * ends[-1])) + 1, len(rows) - 2)
     validation = min(max(int(np.searchsorted(ends, 0.9 * ends[-1])) + 1, train + 1), len(rows) - 1)
-    return {"train": rows[:train], "validation": rows[train:validation], "test": rows[validation:]}
+    return {"train": range(train), "validation": range(train, validation), "test": range(validation, len(rows))}
 
 
-def encode_rows(rows: list[str], tokenizer: PreTrainedTokenizerFast, max_length: int) -> Dataset:
+def lengths_of(rows: Dataset) -> np.ndarray:
+    """The column `length`, (rows,)."""
+    return rows.with_format("numpy", columns=["length"])["length"][:]
+
+
+def encode_rows(rows: dict, tokenizer: PreTrainedTokenizerFast, max_length: int) -> dict:
     """The rows as ids, padded on the right: `text, input_ids, attention_mask, length`.
 
     Each row starts with the newline that ends the sentence before it, so its first character has something to follow.
     `length` counts the ids that are no padding, that newline included.
 
     Args:
-        rows: as `cut_rows` makes them, of text that this tokenizer normalised.
+        rows: `text`, as `cut_rows` makes it of what this tokenizer normalised.
     """
-    newline = tokenizer.convert_tokens_to_ids("\n")
-
-    def encode(batch: dict[str, list]) -> dict[str, list]:
-        ids = [[newline, *row] for row in tokenizer(batch["text"], add_special_tokens=False)["input_ids"]]
-        padded = tokenizer.pad({"input_ids": ids}, padding="max_length", max_length=max_length, padding_side="right")
-        return {**padded, "length": [len(row) for row in ids]}
-
-    return Dataset.from_dict({"text": list(rows)}).map(encode, batched=True, features=FEATURES, desc="encoding")
+    texts = rows["text"]
+    id_of = np.zeros(sys.maxunicode + 1, np.int32)
+    for character, index in tokenizer.get_vocab().items():
+        if len(character) == 1:
+            id_of[ord(character)] = index
+    length = np.array([1 + len(row) for row in texts], np.int32)  # (rows,)
+    real = np.arange(max_length) < length[:, None]  # (rows, max_length)
+    input_ids = np.full(real.shape, tokenizer.pad_token_id, np.int32)
+    input_ids[real] = id_of[np.frombuffer("".join(f"\n{row}" for row in texts).encode("utf-32-le"), np.uint32)]
+    return {"text": texts, "input_ids": input_ids, "attention_mask": real.astype(np.int8), "length": length}
 
 
 # Writing
@@ -327,16 +419,38 @@ def whole_folder(output_dir: Path) -> Iterator[Path]:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
+def save_splits(
+    splits: dict[str, range], rows: Dataset, tokenizer: PreTrainedTokenizerFast, max_length: int, folder: Path
+) -> None:
+    """Encodes the splits into `folder`, as `DatasetDict.save_to_disk` would lay them out.
+
+    That would copy the padded rows, dozens of times as large as the text, through this process's memory; so it saves
+    empty splits, and the files that the encoding wrote are put in their places.
+    """
+    DatasetDict({name: Dataset.from_dict(EMPTY, features=FEATURES, split=name) for name in splits}).save_to_disk(folder)
+    for name, span in splits.items():
+        options = {"fn_kwargs": {"tokenizer": tokenizer, "max_length": max_length}, "features": FEATURES}
+        encoded = in_parallel(rows.select(span), encode_rows, ROWS_AT_ONCE, **options)
+        state_file = folder / name / "state.json"
+        state = json.loads(state_file.read_text(encoding="utf-8"))
+        for number, written in enumerate(encoded.cache_files):
+            filename = f"data-{number:05}-of-{len(encoded.cache_files):05}.arrow"
+            Path(written["filename"]).rename(folder / name / filename)
+            state["_data_files"].append({"filename": filename})
+        state_file.write_text(json.dumps(state, indent=2) + "\n", encoding="utf-8")
+
+
 def describe(corpus: DatasetDict) -> str:
     """A table of the corpus: characters, rows, the longest row and the share of padding of each split; the alphabet."""
-    lines = [f"{'split':<10} {'characters':>12} {'rows':>9} {'longest row':>12} {'padding':>8}"]
     alphabet = set()
+    lines = [f"{'split':<10} {'characters':>12} {'rows':>9} {'longest row':>12} {'padding':>8}"]
     for name, split in corpus.items():
-        lengths = np.array(split["length"])
+        lengths = lengths_of(split)
         padding = 1 - lengths.mean() / len(split[0]["input_ids"])
         characters = (lengths - 1).sum()
         lines.append(f"{name:<10} {characters:>12,} {len(split):>9,} {lengths.max() - 1:>12,} {padding:>8.1%}")
-        alphabet.update(*split["text"])
+        for batch in split.select_columns("text").iter(1000):
+            alphabet.update(*batch["text"])
     lines.append(f"alphabet: {len(alphabet)} characters: {''.join(sorted(alphabet))!r}")
     return "\n".join(lines)
 

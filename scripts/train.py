@@ -20,7 +20,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
 import yaml
 from datasets import Dataset, DatasetDict, concatenate_datasets, load_dataset, load_from_disk
@@ -41,7 +40,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # scripts know 
 
 from char_lstm import CharLstmConfig, CharLstmForCausalLM, generate_text, load, normalise
 from char_lstm.loading import CheckpointError
-from scripts.build_corpus import CorpusError, build_corpus, cut_rows, encode_rows
+from scripts.build_corpus import FEATURES, CorpusError, build_corpus, cut_rows, encode_rows, lengths_of
 
 logger = logging.getLogger("train")
 
@@ -162,23 +161,26 @@ def training_rows(corpus: DatasetDict, splits: str) -> Dataset:
     for name in splits.split("+"):
         if name not in corpus:
             raise TrainingError(f"train_split {splits}: the corpus has no split {name}; it has {', '.join(corpus)}")
-    return concatenate_datasets([corpus[name] for name in splits.split("+")]).with_format("torch")
+    return concatenate_datasets([corpus[name] for name in splits.split("+")])
 
 
 class Sentences(torch.utils.data.Dataset):
     """The rows of a corpus without their padding; `sentences[first, last]` are those from `first` to before `last`,
-    joined as they follow each other in the text."""
+    joined as they follow each other in the text. They are read as they are needed, so the corpus may be a large one."""
 
     def __init__(self, rows: Dataset):
-        self.lengths = torch.tensor(rows.with_format(None)["length"][:]) - 1  # (rows,), the newline in front left out
-        self.rows = [row["input_ids"][: row["length"]] for row in rows]
+        self.lengths = torch.from_numpy(lengths_of(rows)) - 1  # (rows,), the newline in front left out
+        self.rows = rows.with_format("torch", columns=["input_ids"])
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, span: tuple[int, int]) -> dict[str, torch.Tensor]:
-        first, *rest = self.rows[slice(*span)]
-        input_ids = torch.cat([first, *(row[1:] for row in rest)])  # (time,), with one newline in front
+        first, last = span
+        rows = self.rows[first:last]["input_ids"]  # (sentences, max_length)
+        kept = torch.arange(rows.shape[1]) <= self.lengths[first:last].unsqueeze(1)
+        kept[1:, 0] = False  # one newline in front is enough
+        input_ids = rows[kept]  # (time,)
         return {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids)}
 
 
@@ -282,7 +284,7 @@ def read_anew(split: Dataset, tokenizer: PreTrainedTokenizerFast) -> Dataset:
     if not text.strip():
         raise TrainingError("nothing is left of the text in the alphabet of the model to start from")
     rows = cut_rows(text, max_length)
-    return encode_rows(rows, tokenizer, max_length)
+    return Dataset.from_dict(encode_rows({"text": rows}, tokenizer, max_length), features=FEATURES)
 
 
 # The run
@@ -298,7 +300,7 @@ class CharTrainer(Trainer):
     @cached_property
     def characters_per_row(self) -> float:
         """Targets of an average held-out row: all but the newline that starts it."""
-        return np.mean(self.eval_dataset.with_format(None)["length"]) - 1
+        return lengths_of(self.eval_dataset).mean() - 1
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         if not model.training:  # the library averages these over rows; so divided, that is the average over characters

@@ -7,12 +7,21 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from datasets import load_from_disk
+from datasets import Dataset, load_from_disk
 from transformers import AutoTokenizer
 
 from char_lstm import normalise
 from scripts import build_corpus as script
-from scripts.build_corpus import CorpusError, build_corpus, clean, cut_rows, decode, split_rows
+from scripts.build_corpus import (
+    CorpusError,
+    build_corpus,
+    clean,
+    clean_blocks,
+    cut_blocks,
+    cut_rows,
+    read_lines,
+    split_rows,
+)
 from tests.conftest import ROOT, STORY
 
 REAL = ROOT.parent / "shared" / "data"
@@ -102,11 +111,41 @@ def test_blank_lines_that_are_kept_belong_to_the_line_before():
 
 
 def test_three_rows_are_enough_for_three_splits():
-    assert split_rows(["ann\n", "bob\n", "cleopatra\n"]) == {
-        "train": ["ann\n"],
-        "validation": ["bob\n"],
-        "test": ["cleopatra\n"],
+    assert split_rows(Dataset.from_dict({"text": ["ann\n", "bob\n", "cléopâtre\n"]})) == {
+        "train": range(1),
+        "validation": range(1, 2),
+        "test": range(2, 3),
     }
+
+
+class TestALongText:
+    """It is worked on block by block, and nothing of the result may show where the blocks end."""
+
+    @pytest.fixture(params=[300, 2000])
+    def block(self, request, monkeypatch):
+        monkeypatch.setattr(script, "BLOCK", request.param)
+        return request.param
+
+    @pytest.mark.parametrize("kept", [False, True])
+    def test_the_blocks_rows_are_those_of_the_whole_text(self, tmp_path, story, block, kept):
+        text = tmp_path / "long.txt"
+        text.write_text(f"{story}\n\n  “Quoted!”\n\n. . .\n\n“So,” they said.\n\n\n- The - End -\n\n\n{story}")
+        blocks = list(cut_blocks(text.open()))
+        assert "".join(blocks) == text.read_text()
+        assert len(blocks) > 1
+        corpus = build_corpus(tmp_path / "corpus", text=text, keep_punctuation=kept, keep_case=kept)
+        tokenizer = AutoTokenizer.from_pretrained(tmp_path / "corpus")
+        assert "".join(texts(corpus)) == normalise(tokenizer, clean(text.read_text()))
+
+    def test_no_block_is_much_longer_than_wanted_and_paragraphs_stay_whole(self, story, block):
+        blocks = list(cut_blocks((story * 5).splitlines(keepends=True)))
+        assert max(map(len, blocks)) < 2 * block + 1500
+        assert block < 1000 or all(piece.endswith("\n\n") for piece in blocks[:-1])
+
+    def test_the_footer_ends_a_text_of_many_blocks(self, story, block):
+        text = gutenberg("*** START OF THE PROJECT GUTENBERG EBOOK X ***", story, "*** END OF THE PROJECT GUTENBERG")
+        blocks = cut_blocks((text + story).splitlines(keepends=True))
+        assert "".join(clean_blocks(blocks)).split() == clean(story).split()
 
 
 # Cleaning
@@ -185,21 +224,33 @@ def test_a_cleaned_text_ends_in_one_newline(text):
 # Reading
 
 
+def read(path, data: bytes) -> str:
+    path.write_bytes(data)
+    return "".join(read_lines(path, None, "text"))
+
+
+@pytest.mark.parametrize("block", [1, 7, 2**20])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
-def test_utf8_is_read_with_and_without_a_byte_order_mark(story, encoding, caplog):
-    assert decode(story.encode(encoding), "story") == story
+def test_utf8_is_read_with_and_without_a_byte_order_mark(tmp_path, story, encoding, block, caplog, monkeypatch):
+    monkeypatch.setattr(script, "BLOCK", block)  # a character of several bytes may lie across two blocks
+    assert read(tmp_path / "story.txt", f"é{story}“é”".encode(encoding)) == f"é{story}“é”"
     assert not caplog.records
 
 
-def test_latin_1_is_read_with_a_warning(caplog):
-    assert decode("Café".encode("latin-1"), "cafe.txt") == "Café"
+def test_latin_1_is_read_with_a_warning(tmp_path, caplog):
+    assert read(tmp_path / "cafe.txt", "Café".encode("latin-1")) == "Café"
     assert "cafe.txt is not UTF-8" in caplog.text
 
 
+def test_a_character_cut_off_at_the_end_makes_no_utf8(tmp_path, caplog):
+    assert read(tmp_path / "cut.txt", "Café".encode()[:-1]) == "CafÃ"
+    assert "cut.txt is not UTF-8" in caplog.text
+
+
 @pytest.mark.parametrize("data", [b"text\0text", "text".encode("utf-16"), b"\x89PNG\r\n\x1a\n\x01\x02\xff"])
-def test_binary_data_are_no_text(data):
+def test_binary_data_are_no_text(tmp_path, data):
     with pytest.raises(CorpusError, match="is binary"):
-        decode(data, "cat.png")
+        read(tmp_path / "cat.png", data)
 
 
 class Site(SimpleHTTPRequestHandler):

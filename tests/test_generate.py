@@ -2,7 +2,9 @@
 
 import pytest
 import torch
-from transformers import TextIteratorStreamer, pipeline, set_seed
+from transformers import LogitsProcessor, StoppingCriteria, TextIteratorStreamer, pipeline, set_seed
+
+from char_lstm import CharLstmForCausalLM, generate_text
 
 PROMPTS = ["the lamp", "a", "ships at sea are"]
 GREEDY = {"do_sample": False, "max_new_tokens": 12}
@@ -14,6 +16,55 @@ STRATEGIES = {
     "several": {"do_sample": True, "num_return_sequences": 3, "max_new_tokens": 12},
     "several_beams": {"do_sample": False, "num_beams": 4, "num_return_sequences": 3, "max_new_tokens": 12},
 }
+
+
+class Favour(LogitsProcessor):
+    """Makes one character likelier with every character written."""
+
+    def __call__(self, input_ids, scores):
+        scores[:, 5] += 0.1 * input_ids.shape[1]
+        return scores
+
+
+class StopRow(StoppingCriteria):
+    """Ends the second row at 18 characters, the others later."""
+
+    def __call__(self, input_ids, scores, **kwargs):
+        longest = torch.tensor([23, 18, 25])[: len(input_ids)]
+        return input_ids.shape[1] >= longest
+
+
+HONOURED = {
+    "greedy": GREEDY,
+    "sampling": {},
+    "warped": {"temperature": 0.7, "top_k": 9, "top_p": 0.9},
+    "several": {"num_return_sequences": 3},
+    "repetition_penalty": {"repetition_penalty": 1.8},
+    "bad_words": {"bad_words_ids": [[5], [6, 7]]},
+    "end_of_text": {"eos_token_id": [3, 4], "max_new_tokens": 60},
+    "own_processor": {"logits_processor": [Favour()]},
+    "own_criterion": {"stopping_criteria": [StopRow()], "max_new_tokens": 60},
+    "own_criterion_and_end": {"stopping_criteria": [StopRow()], "eos_token_id": 4, "max_new_tokens": 60},
+    "prefix_allowed": {"prefix_allowed_tokens_fn": lambda row, ids: [3 + row, 8, 9]},
+}
+
+
+@pytest.fixture
+def library_loop(monkeypatch):
+    """Turns our loop off and on."""
+
+    def turn(to_library):
+        monkeypatch.setattr(CharLstmForCausalLM, "_decoder_can_give", lambda *_: not to_library)
+
+    return turn
+
+
+@pytest.fixture
+def forwards(model, monkeypatch):
+    """The calls of the model's forward."""
+    calls, forward = [], model.forward
+    monkeypatch.setattr(model, "forward", lambda *args, **kwargs: calls.append(1) or forward(*args, **kwargs))
+    return calls
 
 
 @pytest.fixture
@@ -154,3 +205,84 @@ class TestEmptyPrompt:
         together = model.generate(**tokenizer(["", "the lamp"], return_tensors="pt", padding=True), do_sample=False)
         alone = model.generate(**tokenizer("\n", return_tensors="pt"), do_sample=False)
         assert torch.equal(together[0, -8:], alone[0, -8:])
+
+
+@pytest.mark.parametrize("asked", HONOURED)
+def test_our_loop_writes_what_the_librarys_own_writes(model, batch, library_loop, asked):
+    texts = []
+    for to_library in (False, True):
+        library_loop(to_library)
+        set_seed(1)
+        texts.append(model.generate(**batch, **{"max_new_tokens": 30} | HONOURED[asked]))
+    assert torch.equal(*texts)
+
+
+def test_a_streamer_hears_the_same_from_both_loops(model, alone, library_loop):
+    class Listener:
+        def __init__(self):
+            self.heard = []
+
+        def put(self, ids):
+            self.heard.append(ids.tolist())
+
+        def end(self):
+            self.heard.append("end")
+
+    heard = []
+    for to_library in (False, True):
+        library_loop(to_library)
+        heard.append(Listener())
+        model.generate(**alone[0], **GREEDY, streamer=heard[-1])
+    assert heard[0].heard == heard[1].heard
+    assert heard[0].heard[-1] == "end"
+
+
+def test_generate_draws_as_often_as_our_own_text_does(model, tokenizer):
+    many, prompt = 4000, tokenizer("the lamp", return_tensors="pt")
+    set_seed(0)
+    settings = {"temperature": 0.8, "top_k": 12, "top_p": 0.9, "max_new_tokens": 1}
+    ids = model.generate(**prompt, **settings, num_return_sequences=many)[:, -1]
+    ours = [generate_text(model, tokenizer, "the lamp", **settings, seed=seed) for seed in range(many)]
+    counts = ids.bincount(minlength=len(tokenizer)).double()
+    our_counts = torch.tensor(tokenizer.convert_tokens_to_ids(ours)).bincount(minlength=len(tokenizer)).double()
+    both = counts + our_counts
+    seen = both > 0
+    chi_square = ((counts - our_counts) ** 2 / both)[seen].sum()
+    assert seen.sum() <= 12
+    assert chi_square < 31.3  # 11 degrees of freedom, p = 0.001
+
+
+@pytest.mark.parametrize("strategy", ["greedy", "sampling", "several"])
+def test_the_model_itself_reads_the_prompt_alone(model, batch, forwards, strategy):
+    model.generate(**batch, **STRATEGIES[strategy])
+    assert len(forwards) == 1
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"output_scores": True}, {"output_logits": True}, {"output_hidden_states": True}, {"use_cache": False}],
+    ids=lambda asked: next(iter(asked)),
+)
+def test_what_the_decoder_has_not_comes_from_the_librarys_loop(model, batch, forwards, asked):
+    text = model.generate(**batch, **GREEDY, **asked, return_dict_in_generate=True)
+    assert len(forwards) == 12
+    assert torch.equal(text.sequences, model.generate(**batch, **GREEDY))
+
+
+def test_dropout_adapters_and_half_precision_are_not_passed_over(model, batch, forwards):
+    model.train().generate(**batch, **GREEDY)
+    model.eval().bfloat16().generate(**batch, **GREEDY)
+    torch.nn.utils.parametrize.register_parametrization(model.float().lm_head, "weight", torch.nn.Identity())
+    model.generate(**batch, **GREEDY)
+    assert len(forwards) == 3 * 12
+
+
+@pytest.mark.parametrize("cell_type", ["lstm", "gru", "rnn"])
+def test_the_returned_state_is_the_librarys(make_model, batch, library_loop, cell_type):
+    model, states = make_model(cell_type=cell_type), []
+    for to_library in (False, True):
+        library_loop(to_library)
+        states.append(model.generate(**batch, **GREEDY, return_dict_in_generate=True).past_key_values)
+    assert states[0].get_seq_length() == states[1].get_seq_length()
+    for ours, theirs in zip(states[0].states, states[1].states, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)

@@ -115,6 +115,12 @@ class TestSeed:
         generate_text(model, tokenizer, PROMPT, seed=3)
         assert (torch.rand(1), np.random.random()) == expected
 
+    def test_hardly_any_text_depends_on_how_many_are_written_at_once(self, model, tokenizer):
+        decoder, prompt, many = as_decoder(model), ids_of(tokenizer), 400
+        together = np.stack(list(sample(decoder, [prompt] * many, settings(), seed=0)), axis=1)  # (batch, time)
+        alone = [np.concatenate(list(sample(decoder, [prompt], settings(), seed=seed))) for seed in range(many)]
+        assert (together != np.stack(alone)).any(axis=1).sum() <= many // 200
+
     def test_a_row_of_a_batch_is_the_text_of_its_own_seed(self, model, tokenizer):
         decoder, prompts = as_decoder(model), [ids_of(tokenizer, text) for text in (PROMPT, "a", "ships at sea")]
         together = np.stack(list(sample(decoder, prompts, settings(), seed=5)), axis=1)
@@ -253,6 +259,14 @@ class TestDecoder:
             model.model.layers[0].weight_hh_l0[0, 0] += 3
         assert_decoder_follows(model, ids)
 
+        model.lm_head.weight.data[0] += 1  # as averages of weights are swapped in, past autograd's notice
+        assert_decoder_follows(model, ids)
+
+    def test_a_model_under_an_adapter_is_refused_in_a_sentence(self, model):
+        torch.nn.utils.parametrize.register_parametrization(model.lm_head, "weight", torch.nn.Identity())
+        with pytest.raises(ValueError, match=r"lm_head\.weight of its own; merge its adapters"):
+            as_decoder(model)
+
     def test_an_unchanged_model_is_laid_out_once(self, model):
         assert as_decoder(model) is as_decoder(model)
 
@@ -276,7 +290,7 @@ class TestChoose:
 
     def frequencies(self, logits, **given):
         tiled = np.repeat(logits.numpy()[None], len(self.DRAWS), axis=0)
-        ids = choose(tiled, settings(**{"suppress_tokens": []} | given), self.DRAWS)
+        ids = choose(tiled, settings(**{"suppress_tokens": []} | given), self.DRAWS[:, None])
         return torch.from_numpy(np.bincount(ids, minlength=29) / len(self.DRAWS)).float()
 
     def assert_drawn_from(self, scores, frequencies):
@@ -288,7 +302,7 @@ class TestChoose:
 
     def test_random_draws_pass_a_chi_square_test(self, logits):
         draws = np.random.default_rng(0).random(20_000)
-        ids = choose(np.repeat(logits.numpy()[None], len(draws), axis=0), settings(suppress_tokens=[]), draws)
+        ids = choose(np.repeat(logits.numpy()[None], len(draws), axis=0), settings(suppress_tokens=[]), draws[:, None])
         expected = logits.softmax(-1).numpy() * len(draws)
         chi_square = ((np.bincount(ids, minlength=29) - expected) ** 2 / expected).sum()
         assert chi_square < 56.9  # 28 degrees of freedom, p = 0.001
@@ -308,6 +322,6 @@ class TestChoose:
     @pytest.mark.parametrize("uniform", [0.0, np.nextafter(1, 0)])
     @pytest.mark.parametrize("suppressed", [[0], [28], [0, 28]])
     def test_the_outermost_draws_stay_among_the_allowed(self, logits, uniform, suppressed):
-        (chosen,) = choose(logits.numpy()[None].copy(), settings(suppress_tokens=suppressed), np.array([uniform]))
+        (chosen,) = choose(logits.numpy()[None].copy(), settings(suppress_tokens=suppressed), np.array([[uniform]]))
         allowed = sorted({*range(29)} - {*suppressed}, key=lambda index: logits[index])
-        assert chosen == (allowed[0] if uniform == 0 else allowed[-1])
+        assert chosen == (allowed[-1] if uniform == 0 else allowed[0])

@@ -7,7 +7,8 @@ and a sigmoid is half a tanh, sigmoid(x) = (1 + tanh(x / 2)) / 2, with the inner
 
 import secrets
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from types import SimpleNamespace
 
 import numpy as np
@@ -58,7 +59,7 @@ def generate_text(model, tokenizer, prompt: str = "", **settings) -> str:
 
 
 def sample(decoder: "CharLstmDecoder", prompts: list[list[int]], settings, seed: int | None) -> Iterator[np.ndarray]:
-    """The loop itself: reads each prompt, then draws `settings.max_new_tokens` ids, (batch,) at a time.
+    """Reads each prompt, then draws `settings.max_new_tokens` ids, (batch,) at a time.
 
     Row r has its own draws, those that seed + r gives a text alone, so no row depends on its neighbours.
     """
@@ -66,31 +67,39 @@ def sample(decoder: "CharLstmDecoder", prompts: list[list[int]], settings, seed:
     if seed < 0:
         raise ValueError(f"seed must be 0 or more, got {seed}")
     draws = np.stack([np.random.default_rng(seed + row).random(settings.max_new_tokens) for row in range(len(prompts))])
-    state = decoder.read(prompts)
-    for uniform in draws.T:  # (batch,)
-        ids = choose(decoder.logits(state), settings, uniform)  # (batch,)
+    uniforms = iter(draws.T[:, :, None])  # a (batch, 1) for each step
+    written = write(decoder, decoder.read(prompts), lambda logits: choose(logits, settings, next(uniforms)))
+    return islice(written, settings.max_new_tokens)
+
+
+def write(decoder: "CharLstmDecoder", state: "DecoderState", choose: Callable) -> Iterator[np.ndarray]:
+    """The loop itself, without an end: `choose` makes ids, (batch,), of logits, (batch, vocab), and `state` goes on.
+
+    A state is left before its last ids are read, as `generate` of transformers leaves it.
+    """
+    while True:
+        ids = choose(decoder.logits(state))
         yield ids
         decoder.step(state, ids)
 
 
 def choose(logits: np.ndarray, settings, uniform: np.ndarray) -> np.ndarray:
-    """One id a row, (batch,), from logits (batch, vocab) and uniform draws (batch,) in [0, 1)."""
+    """One id a row, (batch,), from logits (batch, vocab), which it overwrites, and draws (batch, 1) in [0, 1)."""
     logits[:, settings.suppress_tokens] = -np.inf
     if settings.temperature == 0:
         return logits.argmax(axis=1)
-    rows = np.arange(len(logits))
-    ranked = logits.argsort(axis=1)  # (batch, vocab) ids, the likeliest last
-    scores = logits[rows[:, None], ranked]
-    scores -= scores[:, -1:]
-    weights = np.exp(scores / settings.temperature)  # (batch, vocab), unnormalised
+    rows = np.arange(len(logits))[:, None]  # (batch, 1)
+    ranked = logits.argsort(axis=1)[:, ::-1]  # (batch, vocab) ids, the likeliest first
+    scores = logits[rows, ranked]
+    scores -= scores[:, :1]
+    scores /= settings.temperature
+    cumulative = np.exp(scores).cumsum(axis=1, dtype=np.float64)  # (batch, vocab), unnormalised
     if settings.top_k:  # keep the k likeliest (Fan et al. 2018)
-        weights[:, : -settings.top_k] = 0
-    cumulative = weights.cumsum(axis=1, dtype=np.float64)  # (batch, vocab)
-    total = cumulative[:, -1:]
-    tail = cumulative <= (1 - settings.top_p) * total  # keep the fewest that hold top_p (Holtzman et al. 2020)
-    left_out = (cumulative * tail).max(axis=1, keepdims=True)
-    drawn = left_out + uniform[:, None] * (total - left_out)  # (batch, 1)
-    return ranked[rows, (cumulative[:, :-1] <= drawn).sum(axis=1)]
+        cumulative = cumulative[:, : settings.top_k]
+    enough = settings.top_p * cumulative[:, -1:]  # keep the fewest that hold top_p (Holtzman et al. 2020)
+    kept = cumulative.min(axis=1, keepdims=True, initial=np.inf, where=cumulative >= enough)  # (batch, 1)
+    drawn = (cumulative[:, :-1] <= uniform * kept).sum(axis=1, keepdims=True)  # (batch, 1), a rank
+    return ranked[rows, drawn][:, 0]
 
 
 def sampling_settings(defaults, **given) -> SimpleNamespace:
@@ -132,6 +141,13 @@ class CharLstmDecoder:
         head = "model.embed_tokens.weight" if config.tie_word_embeddings else "lm_head.weight"
         self.head, self.head_bias = weights[head], weights["lm_head.bias"]
 
+    def resume(self, states: list[tuple[np.ndarray, np.ndarray]]) -> "DecoderState":
+        """The state in which each layer has the given output and cell state, (batch, hidden) each."""
+        state = DecoderState(self, len(states[0][0]))
+        for buffers, (output, cell_state) in zip(state.buffers, states, strict=True):
+            buffers.output[:], buffers.cell_state[:] = output, cell_state
+        return state
+
     def read(self, prompts: list[list[int]]) -> "DecoderState":
         """The state after each of the prompts (ids, none empty), whose lengths may differ."""
         state = DecoderState(self, len(prompts))
@@ -172,6 +188,23 @@ class DecoderState:
             ours.cell_state[row] = theirs.cell_state[0]
 
 
+GATES = {"lstm": 4, "gru": 3, "rnn": 1}
+
+
+def expected_shapes(config) -> dict[str, tuple[int, ...]]:
+    """Every weight of a `CharLstmForCausalLM` as it is saved, and its shape."""
+    vocab, hidden, rows = config.vocab_size, config.hidden_size, GATES[config.cell_type] * config.hidden_size
+    shapes = {"model.embed_tokens.weight": (vocab, config.embedding_size or vocab), "lm_head.bias": (vocab,)}
+    if not config.tie_word_embeddings:
+        shapes["lm_head.weight"] = (vocab, hidden)
+    for index in range(config.num_hidden_layers):
+        width = hidden if index else config.embedding_size or vocab
+        layer = f"model.layers.{index}"
+        shapes |= {f"{layer}.weight_ih_l0": (rows, width), f"{layer}.weight_hh_l0": (rows, hidden)}
+        shapes |= {f"{layer}.bias_ih_l0": (rows,), f"{layer}.bias_hh_l0": (rows,)}
+    return shapes
+
+
 PARTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
@@ -195,11 +228,11 @@ class RnnLayer:
 
     def buffers(self, below_and_own: np.ndarray) -> SimpleNamespace:
         """What a step reads and writes. `below_and_own`: a view of the layer below's output and this layer's own."""
-        batch = len(below_and_own)
+        batch, output = len(below_and_own), below_and_own[:, -self.hidden_size :]  # (batch, hidden)
         return SimpleNamespace(
             below_and_own=below_and_own,
-            output=below_and_own[:, -self.hidden_size :],  # (batch, hidden)
-            cell_state=np.zeros((batch, self.hidden_size), np.float32),
+            output=output,
+            cell_state=output,  # an LSTM has one of its own
             gates=np.empty((batch, len(self.matrix)), np.float32),
             scratch=np.empty((batch, self.hidden_size), np.float32),
         )
@@ -223,6 +256,7 @@ class LstmLayer(RnnLayer):
 
     def buffers(self, below_and_own: np.ndarray) -> SimpleNamespace:
         buffers = super().buffers(below_and_own)
+        buffers.cell_state = np.zeros_like(buffers.scratch)
         buffers.sigmoids = buffers.gates[:, : 3 * self.hidden_size]
         buffers.input, buffers.forget, buffers.show, buffers.candidate = np.split(buffers.gates, 4, axis=1)  # views
         return buffers
@@ -276,18 +310,23 @@ class GruLayer(RnnLayer):
 LAYERS = {"lstm": LstmLayer, "gru": GruLayer, "rnn": RnnLayer}
 
 
-_LAID_OUT = weakref.WeakKeyDictionary()  # torch model -> (its tensors, their versions, its decoder)
+_LAID_OUT = weakref.WeakKeyDictionary()  # torch model -> (a copy of its weights, its decoder)
 
 
 def as_decoder(model) -> CharLstmDecoder:
-    """The decoder of a model, laid out again only when the weights have changed."""
+    """The decoder of a model, laid out again only when a weight has changed, in whatever way.
+
+    Raises:
+        ValueError: the model's weights are not where a checkpoint has them, as under an adapter that is not merged.
+    """
     if isinstance(model, CharLstmDecoder):
         return model
-    tensors = [parameter.detach() for parameter in model.parameters()]  # held, so that no address is used again
-    versions = [(tensor.data_ptr(), tensor._version) for tensor in tensors]
-    known = _LAID_OUT.get(model)
-    if known is None or known[1] != versions:
-        weights = {name: tensor.float().cpu().numpy() for name, tensor in model.state_dict().items()}
-        known = tensors, versions, CharLstmDecoder(weights, model.config, model.generation_config)
-        _LAID_OUT[model] = known
-    return known[2]
+    weights = {name: tensor.detach().float().cpu().numpy() for name, tensor in model.state_dict().items()}
+    if missing := expected_shapes(model.config).keys() - weights.keys():
+        raise ValueError(f"the model has no {min(missing)} of its own; merge its adapters first")
+    known, decoder = _LAID_OUT.get(model, ({}, None))
+    if known.keys() != weights.keys() or not all(np.array_equal(known[name], weights[name]) for name in known):
+        copied = {name: weight.copy() for name, weight in weights.items()}
+        decoder = CharLstmDecoder(copied, model.config, model.generation_config)
+        _LAID_OUT[model] = copied, decoder
+    return decoder

@@ -13,9 +13,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
-from .generation_char_lstm import CharLstmDecoder
+from .generation_char_lstm import CharLstmDecoder, expected_shapes
 
-GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 NEEDED = ("config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 
 
@@ -104,7 +103,7 @@ def _read_json(path: Path) -> SimpleNamespace:
 
 def _check_weights(weights: dict[str, np.ndarray], config: SimpleNamespace, path: Path) -> None:
     try:
-        expected = _expected_shapes(config)
+        expected = expected_shapes(config)
     except (AttributeError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path.with_name('config.json')} describes no model of ours: {error!r}") from error
     if missing := expected.keys() - weights.keys():
@@ -116,17 +115,3 @@ def _check_weights(weights: dict[str, np.ndarray], config: SimpleNamespace, path
             raise CheckpointError(f"{path}: {name} has shape {weights[name].shape}, but config.json wants {shape}")
         if not np.isfinite(weights[name]).all():
             raise CheckpointError(f"{path}: {name} holds values that are not finite")
-
-
-def _expected_shapes(config: SimpleNamespace) -> dict[str, tuple[int, ...]]:
-    """Every weight of `CharLstmForCausalLM` and its shape."""
-    vocab, hidden, rows = config.vocab_size, config.hidden_size, GATES[config.cell_type] * config.hidden_size
-    shapes = {"model.embed_tokens.weight": (vocab, config.embedding_size or vocab), "lm_head.bias": (vocab,)}
-    if not config.tie_word_embeddings:
-        shapes["lm_head.weight"] = (vocab, hidden)
-    for index in range(config.num_hidden_layers):
-        width = hidden if index else config.embedding_size or vocab
-        layer = f"model.layers.{index}"
-        shapes |= {f"{layer}.weight_ih_l0": (rows, width), f"{layer}.weight_hh_l0": (rows, hidden)}
-        shapes |= {f"{layer}.bias_ih_l0": (rows,), f"{layer}.bias_hh_l0": (rows,)}
-    return shapes

@@ -50,8 +50,7 @@ def build_tokenizer(
 
     if unit not in ("char", "word"):
         raise ValueError(f'unit must be "char" or "word", got {unit!r}')
-    as_folded = _normalizer(lowercase, strip_punctuation)
-    folded = (as_folded.normalize_str(_encodable(text)) for text in texts)
+    folded = (fold(text, lowercase=lowercase, strip_punctuation=strip_punctuation) for text in texts)
     if unit == "char":
         alphabet = {NEWLINE, " "} if strip_punctuation else {NEWLINE}
         alphabet = alphabet.union(*folded)
@@ -62,7 +61,7 @@ def build_tokenizer(
     else:
         words = set().union(*(text.split() for text in folded))
         backend = Tokenizer(_word_level([PAD_TOKEN, UNKNOWN_WORD], words, unknown=UNKNOWN_WORD))
-        backend.normalizer = as_folded
+        backend.normalizer = _normalizer(lowercase, strip_punctuation)
         backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return PreTrainedTokenizerFast(
         tokenizer_object=backend,
@@ -73,6 +72,11 @@ def build_tokenizer(
         clean_up_tokenization_spaces=False,
         model_input_names=["input_ids", "attention_mask"],
     )
+
+
+def fold(text: str, *, lowercase: bool = True, strip_punctuation: bool = True) -> str:
+    """`text` as a tokenizer made from it would normalise it: no character is outside the alphabet yet."""
+    return _normalizer(lowercase, strip_punctuation).normalize_str(_encodable(text))
 
 
 def normalise(tokenizer, text: str) -> str:

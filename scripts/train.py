@@ -25,7 +25,7 @@ import yaml
 from datasets import Dataset, DatasetDict, concatenate_datasets, load_dataset, load_from_disk
 from huggingface_hub.errors import StrictDataclassError
 from torch.nn.utils.rnn import pad_sequence
-from torch.utils.data import Sampler
+from torch.utils.data import DataLoader, Sampler
 from transformers import (
     GenerationConfig,
     HfArgumentParser,
@@ -185,10 +185,11 @@ class Sentences(torch.utils.data.Dataset):
 
 
 class JoinedSentences(Sampler):
-    """The spans of an epoch: every sentence once, joined to rows of about `row_length` that begin elsewhere each time.
+    """An epoch: every sentence once, joined to rows of about `row_length` that begin elsewhere each time, in batches.
 
     A row that goes on past a sentence's end teaches how the next one begins. Rows of like length come in the same
-    batch, so that little of it is padding, and the batches in random order.
+    batch, so that little of it is padding, and the batches in random order. Where the rows do not fill whole batches,
+    half of the rest is a batch of the shortest rows and half one of the longest, whose lengths differ most.
 
     Args:
         lengths: (sentences,), in characters.
@@ -200,9 +201,11 @@ class JoinedSentences(Sampler):
         self.ends, self.batch_size = lengths.cumsum(0), batch_size
         wanted = -(-int(self.ends[-1]) // row_length) if row_length else len(lengths)
         self.rows = min(wanted, len(lengths))
+        whole, rest = divmod(self.rows, batch_size)
+        self.sizes = [size for size in (rest // 2, *[batch_size] * whole, rest - rest // 2) if size]
 
     def __len__(self) -> int:
-        return self.rows
+        return len(self.sizes)
 
     def cuts(self) -> torch.Tensor:
         """Where rows begin and end, (rows + 1,), as numbers of sentences: near even shares of the text, shifted."""
@@ -218,9 +221,9 @@ class JoinedSentences(Sampler):
         ends = torch.cat([torch.tensor([0]), self.ends])[cuts]
         shuffled = torch.randperm(self.rows)
         by_length = shuffled[ends.diff()[shuffled].argsort(stable=True)]  # rows of one length in random order
-        *whole, rest = by_length.split(self.batch_size)
-        for index in torch.cat([*(whole[number] for number in torch.randperm(len(whole))), rest]).tolist():
-            yield int(cuts[index]), int(cuts[index + 1])
+        batches = by_length.split(self.sizes)
+        for number in torch.randperm(len(batches)).tolist():
+            yield [(int(cuts[row]), int(cuts[row + 1])) for row in batches[number]]
 
 
 def collate(rows: list[dict]) -> dict[str, torch.Tensor]:
@@ -293,9 +296,16 @@ def read_anew(split: Dataset, tokenizer: PreTrainedTokenizerFast) -> Dataset:
 class CharTrainer(Trainer):
     """The library's Trainer on joined sentences, with a held-out loss per character and a stop when it is no number."""
 
-    def _get_train_sampler(self, train_dataset=None):
-        batch_size = self.args.train_batch_size * self.args.gradient_accumulation_steps
-        return JoinedSentences(self.train_dataset.lengths, self.args.row_length, batch_size)
+    def get_train_dataloader(self) -> DataLoader:
+        batches = JoinedSentences(self.train_dataset.lengths, self.args.row_length, self.args.train_batch_size)
+        loader = DataLoader(
+            self.train_dataset,
+            batch_sampler=batches,
+            collate_fn=self.data_collator,
+            num_workers=self.args.dataloader_num_workers,
+            pin_memory=self.args.dataloader_pin_memory,
+        )
+        return self.accelerator.prepare(loader)
 
     @cached_property
     def characters_per_row(self) -> float:

@@ -1,0 +1,1 @@
+"""One module a benchmark; `scripts/benchmark.py` is their command line."""

@@ -1,0 +1,107 @@
+"""500 characters at a time, on one CPU thread, against the bare matrix products and the library's loop."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from transformers import GenerationMixin
+
+from char_lstm import CharLstmForCausalLM, load
+from char_lstm.generation_char_lstm import CharLstmDecoder, as_decoder, generate_text, sample, sampling_settings
+from scripts.benchmarks.common import CELLS, PRETRAINED, ROOT, interleaved
+
+CHARACTERS = 500
+BATCH = 64
+IMPORTS = "import torch; from transformers import PreTrainedModel, GenerationMixin, PreTrainedTokenizerFast"
+FIRST_CHARACTER = (
+    "from char_lstm import generate_text, load; generate_text(*load('modeling/pretrained/alice'), max_new_tokens=1)"
+)
+
+
+class LibraryLoop(CharLstmForCausalLM):
+    """The same model, whose `nn.LSTM`s the library's own sampling loop steps: the baseline."""
+
+    _sample = GenerationMixin._sample
+
+
+def without_onednn(run: Callable[[], object]) -> Callable[[], object]:
+    def switched_off():
+        with torch.backends.mkldnn.flags(enabled=False):
+            return run()
+
+    return switched_off
+
+
+def bare_products(decoder: CharLstmDecoder, batch: int) -> Callable[[], None]:
+    """The floor: only the matrix products of `CHARACTERS` steps, with every buffer made before."""
+    matrices = [layer.matrix for layer in decoder.layers] + [decoder.head]
+    inputs = [np.ones((batch, matrix.shape[1]), np.float32) for matrix in matrices]
+    outputs = [np.empty((batch, matrix.shape[0]), np.float32) for matrix in matrices]
+
+    def run():
+        for _ in range(CHARACTERS):
+            for matrix, x, out in zip(matrices, inputs, outputs, strict=True):
+                np.dot(x, matrix.T, out=out)
+
+    return run
+
+
+def measure(repeats: int) -> dict:
+    """Seconds and ratios of generation with the packaged models."""
+    torch.set_num_threads(1)
+    model, tokenizer = load(PRETRAINED / "alice")
+    baseline = LibraryLoop(model.config).eval()
+    baseline.load_state_dict(model.state_dict())
+    decoder = as_decoder(model)
+    sampling = {"temperature": 0.8, "top_k": 20, "top_p": 0.95, "max_new_tokens": CHARACTERS}
+    settings = sampling_settings(model.generation_config, **sampling)
+    start = torch.tensor([[model.config.bos_token_id]])
+    generate = {"inputs": start, "attention_mask": torch.ones_like(start), "do_sample": True, **sampling}
+    start_ids = [[model.config.bos_token_id]]
+
+    one = interleaved(
+        repeats,
+        ours=lambda: generate_text(model, tokenizer, seed=0, **sampling),
+        bare_products=bare_products(decoder, 1),
+        generate=lambda: model.generate(**generate),
+        library_loop=lambda: baseline.generate(**generate),
+        library_loop_without_onednn=without_onednn(lambda: baseline.generate(**generate)),
+    )
+    many = interleaved(
+        repeats,
+        ours=lambda: list(sample(decoder, start_ids * BATCH, settings, seed=0)),
+        bare_products=bare_products(decoder, BATCH),
+    )
+    cold = interleaved(
+        max(repeats // 2, 1),
+        generate_script=lambda: _python("scripts/generate.py"),
+        imports=lambda: _python("-c", IMPORTS),
+        first_character=lambda: _python("-c", FIRST_CHARACTER),
+    )
+    return {
+        "seconds": {"one_text": one, f"{BATCH}_texts": many, "cold_start": cold},
+        "ratios": {
+            "one text, to the bare products": one["ours"] / one["bare_products"],
+            "one text, nn.LSTM in the library's loop to ours": one["library_loop"] / one["ours"],
+            "the same with oneDNN off, which packs the weights anew at every step": one["library_loop_without_onednn"]
+            / one["ours"],
+            "one text, nn.LSTM in the library's loop to model.generate": one["library_loop"] / one["generate"],
+            f"{BATCH} texts, to the bare products": many["ours"] / many["bare_products"],
+            f"{BATCH} texts, characters a second to one text's": BATCH * one["ours"] / many["ours"],
+            "generate.py from process start, to the imports": cold["generate_script"] / cold["imports"],
+            "load and first character, to the imports": cold["first_character"] / cold["imports"],
+        },
+        "characters_a_second": _cells_speed(repeats, sampling),
+    }
+
+
+def _cells_speed(repeats: int, sampling: dict) -> dict[str, float]:
+    loaded = {name: load(PRETRAINED / folder) for name, folder in CELLS.items() if (PRETRAINED / folder).exists()}
+    runs = {name: lambda pair=pair: generate_text(*pair, seed=0, **sampling) for name, pair in loaded.items()}
+    return {name: CHARACTERS / seconds for name, seconds in interleaved(repeats, **runs).items()}
+
+
+def _python(*arguments: str) -> None:
+    subprocess.run([sys.executable, *arguments], cwd=ROOT, check=True, capture_output=True)

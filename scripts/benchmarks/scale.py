@@ -1,0 +1,68 @@
+"""Corpora of 1, 10 and 100 MB: what building them takes, and how fast training reads them."""
+
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+
+from scripts.benchmarks.common import ROOT
+from scripts.benchmarks.training import characters_a_second
+
+STORY = ROOT / "tests" / "data" / "lighthouse.txt"
+MEGABYTES = (1, 10, 100)
+STEPS = 200
+
+
+def write_text(path: Path, megabytes: int) -> None:
+    """The story's sentences, repeated and shuffled, five to a paragraph."""
+    sentences = [sentence.strip() + "." for sentence in STORY.read_text(encoding="utf-8").split(".")]
+    drawn, size = random.Random(0), 0
+    with path.open("w", encoding="utf-8") as file:
+        while size < 1e6 * megabytes:
+            size += file.write(" ".join(drawn.choices(sentences, k=5)) + "\n\n")
+
+
+def build(text: Path, folder: Path) -> dict[str, float]:
+    """Seconds, processor seconds, and the most memory that build_corpus.py and its workers hold together."""
+    command = [sys.executable, "scripts/build_corpus.py", "--text", str(text), "--output_dir", str(folder)]
+    start, most, busy = time.perf_counter(), 0, {}
+    process = psutil.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None:
+        try:
+            family = [process, *process.children(recursive=True)]
+            most = max(most, sum(member.memory_full_info().pss for member in family))
+            busy |= {member.pid: sum(member.cpu_times()[:2]) for member in family}
+        except psutil.Error:
+            pass  # one has just ended
+        time.sleep(0.1)
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}")
+    seconds = time.perf_counter() - start
+    return {"seconds": seconds, "processor_seconds": sum(busy.values()), "resident_megabytes": most / 1e6}
+
+
+def measure(repeats: int) -> dict:
+    """Medians are not taken here: each size is measured once, and the sizes are each other's repeats."""
+    sizes = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for megabytes in MEGABYTES:
+            text, corpus = Path(folder) / f"{megabytes}.txt", Path(folder) / f"{megabytes}"
+            write_text(text, megabytes)
+            sizes[megabytes] = build(text, corpus)
+            sizes[megabytes]["training_characters_a_second"] = characters_a_second(str(corpus), STEPS)
+    small, middle, large = sizes.values()
+    return {
+        "megabytes": sizes,
+        "ratios": {
+            "building 100 MB, seconds to those of 10 MB": large["seconds"] / middle["seconds"],
+            "building 10 MB, seconds to those of 1 MB": middle["seconds"] / small["seconds"],
+            "building 100 MB, gigabytes resident": large["resident_megabytes"] / 1e3,
+            "building 100 MB, cores kept busy": large["processor_seconds"] / large["seconds"],
+            "training on 100 MB, characters a second to those on 1 MB": large["training_characters_a_second"]
+            / small["training_characters_a_second"],
+        },
+    }

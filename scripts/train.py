@@ -15,16 +15,20 @@ import logging
 import math
 import shutil
 import sys
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 import yaml
 from datasets import Dataset, DatasetDict, concatenate_datasets, load_dataset, load_from_disk
 from huggingface_hub.errors import StrictDataclassError
+from safetensors.torch import load_model, save_model
 from torch.nn.utils.rnn import pad_sequence
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Sampler
 from transformers import (
     GenerationConfig,
@@ -41,13 +45,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # scripts know 
 from char_lstm import CharLstmConfig, CharLstmForCausalLM, generate_text, load, normalise
 from char_lstm.loading import CheckpointError
 from scripts.build_corpus import FEATURES, CorpusError, build_corpus, cut_rows, encode_rows, lengths_of
+from scripts.ngram import cross_fitted
 
 logger = logging.getLogger("train")
 
 DEFAULT_CORPUS = Path("data/alice")
 RUN_RECORD = "run.json"  # what this output folder is the result of
 COMPLETE = "complete.json"  # written into a checkpoint after its last file: name and size of each
-SAMPLE_EVERY = 10  # epochs
+AVERAGE = "average.safetensors"  # the averaged weights in a checkpoint
+SAMPLES = "samples.json"  # what the model wrote, by epoch
+FIRST_SAMPLES, SAMPLE_EVERY = (1, 5), 10  # epochs
+FOLDS = 40  # stretches of the text that are counted without
+SMOOTHED_UP_TO = 2_000_000  # characters
 UNRECORDED = {"output_dir", "logging_dir", "run_name", "disable_tqdm", "report_to", "resume_from_checkpoint", "config"}
 
 
@@ -75,14 +84,24 @@ class Recipe(TrainingArguments):
     num_hidden_layers: int = field(default=2, metadata={"help": "Recurrent layers."})
     input_dropout: float = field(default=0.1, metadata={"help": "Dropout on the input; on one-hots, of characters."})
     hidden_dropout: float = field(default=0.1, metadata={"help": "Dropout between the layers."})
+    output_dropout: float = field(default=0.0, metadata={"help": "Dropout before the dense layer."})
+    locked_dropout: bool = field(default=False, metadata={"help": "Drop the same units at every character of a row."})
 
     row_length: int = field(
-        default=256, metadata={"help": "Join sentences that follow each other to rows of about this length; 0: do not."}
+        default=128, metadata={"help": "Join sentences that follow each other to rows of about this length; 0: do not."}
+    )
+    ngram_smoothing: float = field(
+        default=0.7, metadata={"help": "Share of the target that is what counting expects; the rest is the character."}
+    )
+    ngram_order: int = field(default=9, metadata={"help": "Longest n-gram that is counted."})
+    ema_decay: float = field(
+        default=0.999,
+        metadata={"help": "The model is an average of the weights that keeps this much a step; 0: none."},
     )
 
     output_dir: str | None = field(default="runs/alice", metadata={"help": "Checkpoints, logs, and the model."})
     num_train_epochs: float = field(default=100, metadata={"help": "Times through the training rows."})
-    per_device_train_batch_size: int = field(default=16, metadata={"help": "Rows of a step."})
+    per_device_train_batch_size: int = field(default=8, metadata={"help": "Rows of a step."})
     per_device_eval_batch_size: int = field(default=64, metadata={"help": "Rows of an evaluation step."})
     learning_rate: float = field(default=3e-3, metadata={"help": "Peak learning rate of AdamW."})
     lr_scheduler_type: str = field(default="cosine", metadata={"help": "Shape of the learning rate."})
@@ -166,11 +185,17 @@ def training_rows(corpus: DatasetDict, splits: str) -> Dataset:
 
 class Sentences(torch.utils.data.Dataset):
     """The rows of a corpus without their padding; `sentences[first, last]` are those from `first` to before `last`,
-    joined as they follow each other in the text. They are read as they are needed, so the corpus may be a large one."""
+    joined as they follow each other in the text. They are read as they are needed, so the corpus may be a large one.
 
-    def __init__(self, rows: Dataset):
+    `expected` (characters, vocab): what else there is to learn of every character of the text, its n-gram
+    distribution; a row then carries its own part of it.
+    """
+
+    def __init__(self, rows: Dataset, expected: np.ndarray | None = None):
         self.lengths = torch.from_numpy(lengths_of(rows)) - 1  # (rows,), the newline in front left out
         self.rows = rows.with_format("torch", columns=["input_ids"])
+        self.ends = self.lengths.cumsum(0)  # of each row in the text
+        self.expected = expected
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -181,7 +206,11 @@ class Sentences(torch.utils.data.Dataset):
         kept = torch.arange(rows.shape[1]) <= self.lengths[first:last].unsqueeze(1)
         kept[1:, 0] = False  # one newline in front is enough
         input_ids = rows[kept]  # (time,)
-        return {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids)}
+        row = {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids)}
+        if self.expected is not None:
+            span = slice(self.ends[first] - self.lengths[first], self.ends[last - 1])
+            row["expected"] = torch.from_numpy(self.expected[span]).float()  # (time - 1, vocab): none of the newline
+        return row
 
 
 class JoinedSentences(Sampler):
@@ -227,15 +256,34 @@ class JoinedSentences(Sampler):
 
 
 def collate(rows: list[dict]) -> dict[str, torch.Tensor]:
-    """A batch, (batch, time), without the columns that are padding in every row; pads carry no label."""
+    """A batch, (batch, time), without the columns that are padding in every row; pads carry no label.
+
+    `expected` (batch, time - 1, vocab), where the rows have it, is zero at pads.
+    """
     lengths = torch.tensor([int(row["attention_mask"].sum()) for row in rows])  # (batch,)
     input_ids = pad_sequence([row["input_ids"][:length] for row, length in zip(rows, lengths, strict=True)], True)
     attention_mask = (torch.arange(input_ids.shape[1]) < lengths.unsqueeze(1)).long()
-    return {
+    batch = {
         "input_ids": input_ids,  # a pad is 0, the tokenizer's first token
         "attention_mask": attention_mask,
         "labels": input_ids.masked_fill(attention_mask == 0, -100),
     }
+    if "expected" in rows[0]:
+        batch["expected"] = pad_sequence([row["expected"] for row in rows], True)
+    return batch
+
+
+def counted_expectations(recipe: Recipe, rows: Dataset, tokenizer: PreTrainedTokenizerFast) -> np.ndarray | None:
+    """For each character of the text the distribution that its n-grams give it, (characters, vocab)."""
+    characters = int((lengths_of(rows) - 1).sum())
+    if not recipe.ngram_smoothing:
+        return None
+    if characters > SMOOTHED_UP_TO:
+        logger.info("a text of %d characters is hard to learn by heart: no n-gram smoothing", characters)
+        return None
+    text = "".join(rows["text"])
+    ids = np.array(tokenizer.convert_tokens_to_ids(list(text)))
+    return cross_fitted(ids, len(tokenizer), recipe.ngram_order, FOLDS)
 
 
 # Model
@@ -251,6 +299,8 @@ def make_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> CharLstmFo
         cell_type=recipe.cell_type,
         input_dropout=recipe.input_dropout,
         hidden_dropout=recipe.hidden_dropout,
+        output_dropout=recipe.output_dropout,
+        locked_dropout=recipe.locked_dropout,
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=tokenizer.convert_tokens_to_ids("\n"),
     )
@@ -294,7 +344,17 @@ def read_anew(split: Dataset, tokenizer: PreTrainedTokenizerFast) -> Dataset:
 
 
 class CharTrainer(Trainer):
-    """The library's Trainer on joined sentences, with a held-out loss per character and a stop when it is no number."""
+    """The library's Trainer on joined sentences, with a held-out loss per character and a stop when it is no number.
+
+    Args:
+        averaging: the average of the weights to evaluate and to end with, if any.
+    """
+
+    def __init__(self, *, averaging: "AverageWeights | None" = None, **kwargs):
+        super().__init__(**kwargs)
+        self.averaging = averaging
+        if averaging:
+            self.add_callback(averaging)
 
     def get_train_dataloader(self) -> DataLoader:
         batches = JoinedSentences(self.train_dataset.lengths, self.args.row_length, self.args.train_batch_size)
@@ -307,6 +367,10 @@ class CharTrainer(Trainer):
         )
         return self.accelerator.prepare(loader)
 
+    def averaged(self) -> AbstractContextManager:
+        """While it lasts, the model has its averaged weights."""
+        return self.averaging.swapped_in(self.model) if self.averaging else nullcontext()
+
     @cached_property
     def characters_per_row(self) -> float:
         """Targets of an average held-out row: all but the newline that starts it."""
@@ -315,7 +379,13 @@ class CharTrainer(Trainer):
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         if not model.training:  # the library averages these over rows; so divided, that is the average over characters
             num_items_in_batch = len(inputs["labels"]) * self.characters_per_row
-        return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        expected = inputs.pop("expected", None)  # (batch, time - 1, vocab)
+        loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
+        if expected is not None:
+            characters = expected.sum() if num_items_in_batch is None else num_items_in_batch
+            by_counting = -(expected * outputs.logits[:, :-1].log_softmax(-1)).sum() / characters
+            loss = torch.lerp(loss, by_counting, self.args.ngram_smoothing)
+        return (loss, outputs) if return_outputs else loss
 
     def training_step(self, *args, **kwargs):
         loss = super().training_step(*args, **kwargs)
@@ -324,7 +394,8 @@ class CharTrainer(Trainer):
         return loss
 
     def evaluate(self, *args, **kwargs):
-        metrics = super().evaluate(*args, **kwargs)
+        with self.averaged():
+            metrics = super().evaluate(*args, **kwargs)
         if not math.isfinite(metrics.get("eval_loss", 0.0)):
             self._diverged(f"the held-out loss became {metrics['eval_loss']}")
         return metrics
@@ -345,19 +416,62 @@ class MarkWholeCheckpoints(TrainerCallback):
         if not state.is_world_process_zero:
             return
         checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        _write_json(checkpoint / COMPLETE, {file.name: file.stat().st_size for file in checkpoint.iterdir()})
+        write_json(checkpoint / COMPLETE, {file.name: file.stat().st_size for file in checkpoint.iterdir()})
 
 
-class ShowSamples(TrainerCallback):
-    """Logs what the model writes, every ten epochs, always from the same seed."""
+class AverageWeights(TrainerCallback):
+    """An exponential moving average of the weights, which becomes the model at the end (Polyak and Juditsky 1992).
 
-    def __init__(self, tokenizer):
-        self.tokenizer = tokenizer
+    It lies in each checkpoint, so that a run that was interrupted ends with the same average.
+    """
+
+    def __init__(self, decay: float, checkpoint: Path | None):
+        self.decay, self.checkpoint = decay, checkpoint
+
+    def on_train_begin(self, args, state, control, model, **kwargs):
+        self.average = AveragedModel(model, multi_avg_fn=self.update)
+        if self.checkpoint:
+            load_model(self.average, self.checkpoint / AVERAGE)
+
+    def update(self, averages: list, weights: list, steps: torch.Tensor):
+        keeps = min(self.decay, (1 + int(steps)) / (10 + int(steps)))  # a short run is not mostly its first weights
+        get_ema_multi_avg_fn(keeps)(averages, weights, steps)
+
+    def on_step_end(self, args, state, control, model, **kwargs):
+        self.average.update_parameters(model)
+
+    def on_save(self, args, state, control, **kwargs):
+        if state.is_world_process_zero:
+            save_model(self.average, Path(args.output_dir) / f"checkpoint-{state.global_step}" / AVERAGE)
+
+    def on_train_end(self, args, state, control, model, **kwargs):
+        model.load_state_dict(self.average.module.state_dict())
+
+    @contextmanager
+    def swapped_in(self, model):
+        """The model with the averaged weights, for a while."""
+        weights = {name: weight.clone() for name, weight in model.state_dict().items()}
+        model.load_state_dict(self.average.module.state_dict())
+        yield
+        model.load_state_dict(weights)
+
+
+class WatchItLearn(TrainerCallback):
+    """Logs what the model writes after some epochs, always from the same seed, and keeps it in samples.json."""
+
+    def __init__(self, trainer: CharTrainer):
+        self.trainer = trainer
 
     def on_epoch_end(self, args, state, control, model, **kwargs):
-        if state.is_world_process_zero and round(state.epoch) % SAMPLE_EVERY == 0:
-            text = generate_text(model, self.tokenizer, max_new_tokens=200, seed=args.seed)
-            logger.info("epoch %d writes:\n%s", round(state.epoch), text)
+        epoch = round(state.epoch)
+        if not state.is_world_process_zero or not (epoch in FIRST_SAMPLES or epoch % SAMPLE_EVERY == 0):
+            return
+        with self.trainer.averaged():
+            text = generate_text(model, self.trainer.processing_class, seed=args.seed)
+        logger.info("epoch %d writes:\n%s", epoch, text)
+        path = Path(args.output_dir) / SAMPLES
+        samples = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        write_json(path, samples | {f"{epoch:03}": text})
 
 
 def last_whole_checkpoint(output_dir: Path) -> Path | None:
@@ -395,7 +509,7 @@ def claim(recipe: Recipe, corpus: DatasetDict) -> Path | None:
     elif output_dir.exists() and any(output_dir.glob("checkpoint-*")):
         raise TrainingError(f"{output_dir} holds checkpoints of unknown origin. Choose another --output_dir.")
     output_dir.mkdir(parents=True, exist_ok=True)
-    _write_json(output_dir / RUN_RECORD, record)
+    write_json(output_dir / RUN_RECORD, record)
 
     whole = last_whole_checkpoint(output_dir)
     for checkpoint in output_dir.glob("checkpoint-*"):
@@ -443,7 +557,7 @@ def plot_losses(log: list[dict], path: Path) -> None:
     figure.savefig(path, dpi=150)
 
 
-def _write_json(path: Path, content: dict) -> None:
+def write_json(path: Path, content: dict) -> None:
     unfinished = path.with_name(path.name + ".unfinished")
     unfinished.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     unfinished.replace(path)
@@ -462,15 +576,18 @@ def train(recipe: Recipe) -> Trainer:
     if not held_out:
         recipe.eval_strategy = "no"
         logger.info("the validation split is trained on, so no held-out loss is shown; test with evaluate.py")
+    rows = training_rows(corpus, recipe.train_split)
     trainer = CharTrainer(
+        averaging=AverageWeights(recipe.ema_decay, checkpoint) if recipe.ema_decay else None,
         model=model,
         args=recipe,
-        train_dataset=Sentences(training_rows(corpus, recipe.train_split)),
+        train_dataset=Sentences(rows, counted_expectations(recipe, rows, tokenizer)),
         eval_dataset=corpus["validation"].with_format("torch") if held_out else None,
         data_collator=collate,
         processing_class=tokenizer,
-        callbacks=[MarkWholeCheckpoints(), ShowSamples(tokenizer)],
     )
+    trainer.add_callback(WatchItLearn(trainer))
+    trainer.add_callback(MarkWholeCheckpoints())  # the last to write into a checkpoint
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if trainer.is_world_process_zero():
         save_result(trainer, tokenizer)

@@ -13,6 +13,7 @@ from itertools import chain
 from pathlib import Path
 
 import datasets
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -183,6 +184,66 @@ def test_a_killed_run_goes_on_to_the_same_weights_and_the_same_curve(finished, c
         assert torch.equal(weights(tmp_path)[name], expected), name
     for key in ("loss", "eval_loss"):
         assert losses(newest(tmp_path), key) == losses(newest(finished), key)
+
+
+def test_the_model_is_the_average_of_its_weights_and_a_checkpoint_holds_both(finished, finished_copy, corpus):
+    raw, average = (load_file(newest(finished) / name) for name in ("model.safetensors", train.AVERAGE))
+    for name, weight in weights(finished).items():
+        assert torch.equal(weight, average[f"module.{name}"])
+    assert not torch.equal(raw["lm_head.weight"], average["module.lm_head.weight"])
+
+
+def test_an_average_follows_the_weights_closely_at_first_and_then_slowly():
+    model = torch.nn.Linear(1, 1)
+    averaging = train.AverageWeights(0.5, None)
+    averaging.on_train_begin(None, None, None, model)
+    for value in (0.0, 1.0, 2.0):  # of the old, 2 / 11 and then 3 / 12 are kept
+        model.weight.data.fill_(value)
+        averaging.on_step_end(None, None, None, model)
+    assert averaging.average.module.weight.item() == pytest.approx(9 / 11 * 3 / 12 + 2 * 9 / 12)
+    for _ in range(20):
+        averaging.on_step_end(None, None, None, model)
+    before = averaging.average.module.weight.item()
+    model.weight.data.fill_(before + 1)
+    averaging.on_step_end(None, None, None, model)
+    assert averaging.average.module.weight.item() == pytest.approx(before + 0.5)
+
+
+def test_targets_are_partly_what_counting_expects(corpus):
+    """The loss with smoothing lies between the loss without and the one that counting alone gives."""
+    recipe = train.parse(["--dataset", str(corpus), *TINY])
+    data, tokenizer, model = train.start(recipe)
+    rows = train.training_rows(data, "train")
+    expected = train.counted_expectations(recipe, rows, tokenizer)
+    text = "".join(rows["text"])
+    assert expected.shape == (len(text), len(tokenizer))
+    assert expected.astype(float).sum(axis=1) == pytest.approx(1, abs=1e-2)
+
+    batch = train.collate([train.Sentences(rows, expected)[span] for span in ((0, 2), (5, 6))])
+    torch.manual_seed(0)
+    scores = model.eval()(batch["input_ids"], batch["attention_mask"]).logits[:, :-1].log_softmax(-1)
+    real = batch["labels"][:, 1:] != -100
+    hard = -scores.gather(2, batch["input_ids"][:, 1:, None])[..., 0][real].sum()
+    first = sum(data["train"]["length"][:2]) - 2
+    place = sum(data["train"]["length"][:5]) - 5
+    wanted = np.concatenate([expected[:first], expected[place : place + data["train"]["length"][5] - 1]])
+    soft = -(torch.from_numpy(wanted).float() * torch.cat([scores[0][real[0]], scores[1][real[1]]])).sum()
+    model.train()
+    for dropout in (model.model.input_dropout, model.model.hidden_dropout):
+        dropout.p = 0
+    recipe.eval_strategy = "no"
+    trainer = train.CharTrainer(model=model, args=recipe, train_dataset=[], data_collator=train.collate)
+    loss = trainer.compute_loss(model, batch, num_items_in_batch=real.sum())
+    assert loss.item() == pytest.approx((0.3 * hard + 0.7 * soft).item() / real.sum().item(), rel=1e-4)
+
+
+def test_a_long_text_is_not_smoothed(corpus, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    recipe = train.parse(["--dataset", str(corpus), *TINY])
+    data, tokenizer, _ = train.start(recipe)
+    monkeypatch.setattr(train, "SMOOTHED_UP_TO", 100)
+    assert train.counted_expectations(recipe, data["train"], tokenizer) is None
+    assert "no n-gram smoothing" in caplog.text
 
 
 @pytest.mark.parametrize("tear", ["mark", "weights"])

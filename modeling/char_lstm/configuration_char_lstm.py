@@ -18,7 +18,10 @@ class CharLstmConfig(PreTrainedConfig):
         cell_type (`"lstm"`, `"gru"` or `"rnn"`, defaults to `"lstm"`): the recurrent cell.
         input_dropout (`float`, defaults to 0.1): dropout on the input of the first layer. On a one-hot input it
             forgets whole characters.
-        hidden_dropout (`float`, defaults to 0.1): dropout between recurrent layers; none follows the last one.
+        hidden_dropout (`float`, defaults to 0.1): dropout between recurrent layers.
+        output_dropout (`float`, defaults to 0): dropout between the last recurrent layer and the dense layer.
+        locked_dropout (`bool`, defaults to `False`): between the layers and on the output, drop the same units at
+            every character of a row (variational dropout, Gal and Ghahramani 2016).
         tie_word_embeddings (`bool`, defaults to `False`): share the embedding with the dense layer;
             needs `embedding_size == hidden_size`.
 
@@ -37,6 +40,8 @@ class CharLstmConfig(PreTrainedConfig):
     cell_type: Literal["lstm", "gru", "rnn"] = "lstm"
     input_dropout: float | int = 0.1
     hidden_dropout: float | int = 0.1
+    output_dropout: float | int = 0.0
+    locked_dropout: bool = False
     tie_word_embeddings: bool = False
     use_cache: bool = True
     pad_token_id: int | None = 0
@@ -70,7 +75,7 @@ class CharLstmConfig(PreTrainedConfig):
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.embedding_size < 0:
             raise ValueError(f"embedding_size must be 0 (one-hot) or more, got {self.embedding_size}")
-        for name in ("input_dropout", "hidden_dropout"):
+        for name in ("input_dropout", "hidden_dropout", "output_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 0 and below 1, got {getattr(self, name)}")
         if self.tie_word_embeddings and self.embedding_size != self.hidden_size:

@@ -105,6 +105,17 @@ class CharLstmPreTrainedModel(PreTrainedModel):
             init.zeros_(module.bias)
 
 
+class LockedDropout(nn.Dropout):
+    """Dropout with one mask a row, the same at every character (Gal and Ghahramani 2016)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * super().forward(x.new_ones(x.shape[0], 1, x.shape[2]))  # (batch, time, hidden)
+
+
+def _hidden_dropout(config: CharLstmConfig, rate: float) -> nn.Dropout:
+    return LockedDropout(rate) if config.locked_dropout else nn.Dropout(rate)
+
+
 class CharLstmModel(CharLstmPreTrainedModel):
     """Characters to hidden states: embedding, dropout, and recurrent layers with dropout between them."""
 
@@ -113,7 +124,7 @@ class CharLstmModel(CharLstmPreTrainedModel):
         self.embed_tokens = nn.Embedding(config.vocab_size, config.input_size)
         self.embed_tokens.weight.requires_grad_(config.embedding_size != 0)  # a one-hot is not learnt
         self.input_dropout = nn.Dropout(config.input_dropout)
-        self.hidden_dropout = nn.Dropout(config.hidden_dropout)
+        self.hidden_dropout = _hidden_dropout(config, config.hidden_dropout)
         recurrent = RECURRENT_LAYERS[config.cell_type]
         widths = [config.input_size] + [config.hidden_size] * (config.num_hidden_layers - 1)
         self.layers = nn.ModuleList(recurrent(width, config.hidden_size, batch_first=True) for width in widths)
@@ -250,6 +261,7 @@ class CharLstmForCausalLM(CharLstmPreTrainedModel, GenerationMixin):
     def __init__(self, config: CharLstmConfig):
         super().__init__(config)
         self.model = CharLstmModel(config)
+        self.output_dropout = _hidden_dropout(config, config.output_dropout) if config.output_dropout else None
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size)
         self.post_init()
 
@@ -372,7 +384,10 @@ class CharLstmForCausalLM(CharLstmPreTrainedModel, GenerationMixin):
             return_dict=True,
         )
         kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
-        logits = self.lm_head(outputs.last_hidden_state[:, kept])  # (batch, time, vocab)
+        hidden = outputs.last_hidden_state[:, kept]
+        if self.output_dropout is not None:
+            hidden = self.output_dropout(hidden)
+        logits = self.lm_head(hidden)  # (batch, time, vocab)
 
         loss = None
         if labels is not None:

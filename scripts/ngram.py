@@ -1,0 +1,85 @@
+"""Counting: an interpolated Kneser-Ney model of characters, to be compared with and to smooth training targets by.
+
+Source: Chen and Goodman 1999, "An empirical study of smoothing techniques for language modeling", section 3.
+"""
+
+from itertools import pairwise
+
+import numpy as np
+
+DISCOUNT = 0.9  # of every count; one for all orders
+AT_ONCE = 50_000  # positions whose probabilities are worked out together
+
+
+class KneserNey:
+    """P_n(c | context) = max(count - D, 0) / total + D * kinds / total * P_{n-1}(c | shorter context).
+
+    Orders below the highest count how many different characters come before a string instead of how often it comes.
+    An n-gram is one integer, its ids read as digits; each order is a sorted table of them.
+
+    Args:
+        ids: the training text, (time,), each id below `vocab_size`.
+        order: length of the longest n-gram, the predicted character included; `vocab_size ** order` below 2**63.
+    """
+
+    def __init__(self, ids: np.ndarray, vocab_size: int, order: int, discount: float = DISCOUNT):
+        self.vocab_size, self.discount = vocab_size, discount
+        self.tables = []
+        for length in range(min(order, len(ids)), 0, -1):
+            grams = self._grams(ids, length)
+            seen, counts = np.unique(grams, return_counts=True)
+            if self.tables:  # from the n-grams one longer: in how many ways each goes on to the left
+                longer = self.tables[-1][0] % vocab_size**length
+                counts = np.bincount(np.searchsorted(seen, longer), minlength=len(seen))
+                counts = counts.clip(min=1)  # what stands at the very start has that to its left
+            contexts, first = np.unique(seen // vocab_size, return_index=True)
+            totals, kinds = np.add.reduceat(counts, first), np.diff(np.append(first, len(seen)))
+            self.tables.append((seen, counts, contexts, totals, kinds))
+        self.tables.reverse()
+
+    def _grams(self, ids: np.ndarray, length: int) -> np.ndarray:
+        """Every run of `length` ids as a number, (time - length + 1,); of nothing 0."""
+        grams = np.zeros(max(0, len(ids) - length + 1), np.int64)
+        for offset in range(length):
+            grams = grams * self.vocab_size + ids[offset : len(grams) + offset]
+        return grams
+
+    def probabilities(self, ids: np.ndarray, start: int = 0) -> np.ndarray:
+        """Of every character at each position from `start` on, given those before: (time - start, vocab)."""
+        pieces = range(start, len(ids), AT_ONCE)
+        return np.concatenate([self._piece(ids[: piece + AT_ONCE], piece) for piece in pieces])
+
+    def _piece(self, ids: np.ndarray, start: int) -> np.ndarray:
+        result = np.full((len(ids) - start, self.vocab_size), 1 / self.vocab_size)
+        for length, (seen, counts, contexts, totals, kinds) in enumerate(self.tables):
+            first = max(start, length)  # the earliest position with so long a context
+            grams = self._grams(ids[first - length : -1], length)
+            place = np.searchsorted(contexts, grams).clip(max=len(contexts) - 1)
+            known = contexts[place] == grams
+            rows, place = np.arange(first - start, len(result))[known], place[known]
+            wanted = grams[known, None] * self.vocab_size + np.arange(self.vocab_size)  # (known, vocab)
+            found = np.searchsorted(seen, wanted).clip(max=len(seen) - 1)
+            count = np.where(seen[found] == wanted, counts[found], 0)
+            held_back = self.discount * (kinds / totals)[place, None]
+            result[rows] = np.maximum(count - self.discount, 0) / totals[place, None] + held_back * result[rows]
+        return result
+
+
+def nats_per_char(model: KneserNey, ids: np.ndarray, start: int) -> float:
+    """Of the text from `start` on, given all that is before."""
+    probabilities = model.probabilities(ids, start)
+    return float(-np.log(probabilities[np.arange(len(probabilities)), ids[start:]]).mean())
+
+
+def cross_fitted(ids: np.ndarray, vocab_size: int, order: int, folds: int) -> np.ndarray:
+    """What counting expects at each place of a text, by counts that leave out the stretch around it: (time, vocab).
+
+    Counts that had seen the place would expect just what stands there.
+    """
+    ends = np.linspace(0, len(ids), folds + 1).astype(int)
+    result = np.empty((len(ids), vocab_size), np.float16)
+    for start, end in pairwise(ends):
+        others = KneserNey(np.concatenate([ids[:start], ids[end:]]), vocab_size, order)
+        before = max(0, start - order)
+        result[start:end] = others.probabilities(ids[before:end], start - before)
+    return result

@@ -10,7 +10,7 @@ TEXT ?=
 OUTPUT ?= runs/$(if $(TEXT),$(basename $(notdir $(TEXT))),alice)
 ARGS ?=
 
-.PHONY: setup generate train test lint
+.PHONY: setup generate train space test lint
 .DELETE_ON_ERROR:
 
 generate: .venv/generate.done  ## 500 characters from the packaged Alice; ARGS="--seed 7" goes to generate.py
@@ -22,6 +22,9 @@ train: setup  ## corpus, training, evaluation and a sample: make train TEXT=my.t
 		--output_dir "$(OUTPUT)" --train_split train+validation $(ARGS)
 	@$(BIN)/python scripts/evaluate.py --model "$(OUTPUT)" --dataset "$(OUTPUT)/corpus" --json "$(OUTPUT)/evaluation.json"
 	@$(BIN)/python scripts/generate.py --model "$(OUTPUT)"
+
+space: setup  ## the Space, on http://127.0.0.1:7860; MODEL_ID=runs/mine make space shows another model
+	@$(BIN)/python space/app.py
 
 test: setup  ## the fast tests, on two processes
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --quiet $(ARGS)

@@ -3,6 +3,7 @@
     python scripts/benchmark.py generation --json scripts/results/generation.json
     python scripts/benchmark.py training --dataset data/alice --json scripts/results/training.json
     python scripts/benchmark.py scale --json scripts/results/scale.json
+    python scripts/benchmark.py quality --dataset data/alice --json scripts/results/quality.json
     python scripts/benchmark.py tables
 
 Each writes a JSON with the machine it ran on, and a PNG beside it; `tables` writes the README's tables anew from the
@@ -23,13 +24,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # scripts know each other as scripts.x
 
 from scripts.benchmarks import tables
-from scripts.benchmarks.common import ROOT, machine, plot_ratios
+from scripts.benchmarks.common import ROOT, machine, plot
 
 VERBS = {
     "generation": "500 characters against their floor and the library's loop",
     "training": "characters a second against a bare nn.LSTM loop, and the share of padding",
     "scale": "corpora of 1, 10 and 100 MB: seconds, memory, training speed",
     "serving": "20 clients of the Space against one",
+    "quality": "nats per character on the test split, beside counting and a transformer of the same size",
 }
 
 
@@ -39,8 +41,11 @@ def main(argv: list[str] | None = None) -> None:
     for name, what in VERBS.items():
         verb = verbs.add_parser(name, help=what)
         verb.add_argument("--json", type=Path, required=True, help="where the figures go; the PNG goes beside it")
-        verb.add_argument("--repeats", type=int, default=9, help="runs of each candidate; medians are kept")
-    verbs.choices["training"].add_argument("--dataset", required=True, help="a folder written by build_corpus.py")
+        if name != "quality":
+            verb.add_argument("--repeats", type=int, default=9, help="runs of each candidate; medians are kept")
+    for name in ("training", "quality"):
+        verbs.choices[name].add_argument("--dataset", required=True, help="a folder written by build_corpus.py")
+    verbs.choices["quality"].add_argument("--minutes", type=float, default=10, help="the transformer's training time")
     verbs.add_parser("tables", help="make the README's tables from the committed results")
     options = vars(parser.parse_args(argv))
 
@@ -54,9 +59,9 @@ def main(argv: list[str] | None = None) -> None:
     results = {"machine": machine(), **results}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    plot_ratios(results, path.with_suffix(".png"))
-    for name, ratio in results["ratios"].items():
-        print(f"{name:60} {ratio:7.2f}")
+    plot(results, path.with_suffix(".png"))
+    for name, figure in results["figures"].items():
+        print(f"{name:60} {figure:8.3f}")
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ import re
 import numpy as np
 import pytest
 
-from char_lstm import build_tokenizer, inspect_text
-from scripts.inspect_text import main, page_data, telling_cells
+from char_lstm import build_tokenizer, inspect_text, inspector
+from scripts.inspect_text import main
 
 TEXT = "Nobody had told Tamsin. The lamp was as tall as a wardrobe."
 HOSTILE = '</script><script>alert(1)</script><!-- <img src=x> & {{ inspection }} \u2028 \\ "'
@@ -40,6 +40,8 @@ def test_the_page_holds_what_the_inspector_saw(page, model, tokenizer):
     for position, row in enumerate(data["connectivity"]):
         wanted = seen.connectivity(position)[:position]
         np.testing.assert_allclose(np.array(row["thousandths"]) * row["largest"] / 1000, wanted, rtol=0.01, atol=0.01)
+    for gate, layers in data["means"].items():
+        np.testing.assert_allclose(layers, seen.gates[gate].mean(axis=2), atol=1e-3)
     for cell in data["cells"]:
         for quantity, array in {"state": seen.cell_state, **seen.gates}.items():
             assert len(cell[quantity]) == time
@@ -48,7 +50,8 @@ def test_the_page_holds_what_the_inspector_saw(page, model, tokenizer):
 
 @pytest.mark.parametrize("cell_type", ["lstm", "gru", "rnn"])
 def test_every_cell_has_its_page(make_model, tokenizer, cell_type):
-    data = page_data(make_model(cell_type=cell_type), tokenizer, TEXT, "tiny")
+    at_once, data = inspector.read(make_model(cell_type=cell_type), tokenizer, TEXT, "tiny")
+    assert at_once == data | {"connectivity": None}
     gates = {"lstm": 4, "gru": 3, "rnn": 0}[cell_type]
     assert len(data["quantities"]) == 1 + gates
     assert len({(cell["layer"], cell["unit"]) for cell in data["cells"]}) == 12
@@ -56,7 +59,7 @@ def test_every_cell_has_its_page(make_model, tokenizer, cell_type):
 
 def test_the_cells_shown_are_the_liveliest_and_those_that_keep(model, tokenizer):
     seen = inspect_text(model, tokenizer, TEXT)
-    chosen = telling_cells(seen, "forget")
+    chosen = inspector.telling_cells(seen, "forget")
     swing, held = np.tanh(seen.cell_state).std(axis=1), seen.gates["forget"].mean(axis=1)
     ranked = sorted(((layer, unit) for layer in range(2) for unit in range(16)), key=lambda cell: -swing[cell])
     swinging = [cell[:2] for cell in chosen if cell[2] == "swings most"]
@@ -85,9 +88,9 @@ def test_500_characters_fit_in_a_megabyte(saved, story, tmp_path):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"--text": ""}, "--text holds no character"),
-        ({"--text": "漢字"}, "--text holds no character"),
-        ({"--text": "a " * 600}, "--text has 1200 characters"),
+        ({"--text": ""}, "the text holds no character"),
+        ({"--text": "漢字"}, "the text holds no character"),
+        ({"--text": "a " * 600}, "the text has 1200 characters"),
         ({"--model": "no/such/model"}, "no/such/model"),
         ({"--output": "."}, "is a folder"),
     ],

@@ -44,6 +44,36 @@ def default():
     return CharLstmForCausalLM(CharLstmConfig())
 
 
+class TestFurtherDropout:
+    """What the assignment leaves out and a recipe may ask for."""
+
+    @pytest.fixture
+    def masks(self, make_model):
+        """What is left of the units between the layers and before the dense layer, (batch, time, hidden) each."""
+        model = make_model(hidden_size=64, hidden_dropout=0.4, output_dropout=0.3, locked_dropout=True).train()
+        seen = []
+        for dropout in (model.model.hidden_dropout, model.output_dropout):
+            dropout.register_forward_hook(lambda module, inputs, output: seen.append(output / inputs[0]))
+        model(torch.randint(1, 29, (50, 20)))
+        return seen
+
+    def test_a_locked_mask_is_the_same_at_every_character_and_another_in_every_row(self, masks):
+        for mask in masks:
+            assert torch.allclose(mask, mask[:, :1].expand_as(mask))
+            assert len({tuple(row.tolist()) for row in mask[:, 0]}) == 50
+
+    def test_the_rates_are_those_asked_for_and_what_is_left_is_scaled_up(self, masks):
+        for mask, rate in zip(masks, (0.4, 0.3), strict=True):
+            assert (mask == 0).float().mean().item() == pytest.approx(rate, abs=0.03)
+            torch.testing.assert_close(mask[mask != 0], torch.full_like(mask[mask != 0], 1 / (1 - rate)))
+
+    def test_it_is_for_training_alone(self, make_model):
+        plain, dropping = make_model(), make_model(output_dropout=0.9, locked_dropout=True, hidden_dropout=0.9)
+        dropping.load_state_dict(plain.state_dict())
+        ids = torch.randint(1, 29, (2, 9))
+        assert torch.equal(dropping(ids).logits, plain(ids).logits)
+
+
 class TestTheAssignment:
     """Two LSTM layers of 256 units, dropout 0.1 on the input and between the layers, none before the dense layer."""
 

@@ -19,6 +19,9 @@ _MODULE_OF = {
     "generate_text": "generation_char_lstm",
     "Inspection": "inspection",
     "inspect_text": "inspection",
+    "Novelty": "novelty",
+    "NoveltyIndex": "novelty",
+    "measure_novelty": "novelty",
     "load": "loading",
     "load_decoder": "loading",
 }

@@ -1,4 +1,4 @@
-"""What every benchmark uses: candidates run in turn, the machine they ran on, a bar chart of their ratios."""
+"""What every benchmark uses: candidates run in turn, the machine they ran on, a bar chart of the figures."""
 
 import os
 import platform
@@ -50,17 +50,19 @@ def _processor() -> str:
     return found[1] if found else platform.processor() or platform.machine()
 
 
-def plot_ratios(results: dict, path: Path) -> None:
-    """The ratios as bars, each with its number."""
+def plot(results: dict, path: Path) -> None:
+    """The figures as bars, each with its number."""
     from matplotlib.figure import Figure
 
-    ratios = results["ratios"]
-    figure = Figure(figsize=(9, 1 + 0.4 * len(ratios)), layout="constrained")
+    figures = results["figures"]
+    figure = Figure(figsize=(9, 1 + 0.4 * len(figures)), layout="constrained")
     axes = figure.subplots()
-    bars = axes.barh(list(ratios), list(ratios.values()), color="#4477aa")
-    axes.bar_label(bars, fmt="%.2f", padding=4)
+    bars = axes.barh(list(figures), list(figures.values()), color="#4477aa")
+    axes.bar_label(bars, fmt="%.3g", padding=4)
     axes.invert_yaxis()
-    axes.axvline(1, color="black", linewidth=0.8)
-    axes.set(xscale="log", xlabel=f"ratio ({results['machine']['processor']})")
+    axes.set(xlabel=f"{results['unit']} ({results['machine']['processor']})")
+    if results["unit"] == "ratio":
+        axes.set_xscale("log")
+        axes.axvline(1, color="black", linewidth=0.8)
     axes.margins(x=0.15)
     figure.savefig(path, dpi=150)

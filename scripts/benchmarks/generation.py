@@ -82,7 +82,8 @@ def measure(repeats: int) -> dict:
     )
     return {
         "seconds": {"one_text": one, f"{BATCH}_texts": many, "cold_start": cold},
-        "ratios": {
+        "unit": "ratio",
+        "figures": {
             "one text, to the bare products": one["ours"] / one["bare_products"],
             "one text, nn.LSTM in the library's loop to ours": one["library_loop"] / one["ours"],
             "the same with oneDNN off, which packs the weights anew at every step": one["library_loop_without_onednn"]

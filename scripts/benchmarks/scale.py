@@ -57,7 +57,8 @@ def measure(repeats: int) -> dict:
     small, middle, large = sizes.values()
     return {
         "megabytes": sizes,
-        "ratios": {
+        "unit": "ratio",
+        "figures": {
             "building 100 MB, seconds to those of 10 MB": large["seconds"] / middle["seconds"],
             "building 10 MB, seconds to those of 1 MB": middle["seconds"] / small["seconds"],
             "building 100 MB, gigabytes resident": large["resident_megabytes"] / 1e3,

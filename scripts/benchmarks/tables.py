@@ -24,7 +24,7 @@ def generation_table() -> str:
     """The ratios of the generation benchmark and the machine they were measured on."""
     results = json.loads((RESULTS / "generation.json").read_text(encoding="utf-8"))
     lines = ["| generation | ratio |", "|---|---|"]
-    lines += [f"| {name} | {ratio:.2f} |" for name, ratio in results["ratios"].items()]
+    lines += [f"| {name} | {ratio:.2f} |" for name, ratio in results["figures"].items()]
     milliseconds = 1000 * results["seconds"]["one_text"]["ours"]
     lines += ["", f"500 characters take {milliseconds:.0f} ms ({results['machine']['processor']}, one thread)."]
     return "\n".join(lines)

@@ -141,7 +141,8 @@ def measure(repeats: int, dataset: str) -> dict:
         "batch": {"rows": recipe.per_device_train_batch_size, "real characters": mean},
         "characters_a_second": dict(zip(("train.py", "bare nn.LSTM loop"), speeds, strict=True)),
         "padding": shares,
-        "ratios": {
+        "unit": "ratio",
+        "figures": {
             "train.py's characters a second to the bare loop's": speeds[0] / speeds[1],
             **{f"padding, {name}": share for name, share in shares.items()},
         },

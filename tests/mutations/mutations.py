@@ -10,9 +10,14 @@ GENERATION = "modeling/char_lstm/generation_char_lstm.py"
 LOADING = "modeling/char_lstm/loading.py"
 CORPUS = "scripts/build_corpus.py"
 TRAIN = "scripts/train.py"
+NGRAM = "scripts/ngram.py"
 INSPECTION = "modeling/char_lstm/inspection.py"
 INSPECT_PAGE = "scripts/inspect_text.py"
 CLASSIFY = "scripts/classify.py"
+PACKAGE = "scripts/package.py"
+NOVELTY = "modeling/char_lstm/novelty.py"
+INSPECTOR = "modeling/char_lstm/inspector.py"
+SPACE = "space/app.py"
 
 
 class Mutation(NamedTuple):
@@ -134,8 +139,8 @@ MUTATIONS = [
     Mutation(
         "dropout before the dense layer",
         MODEL,
-        "self.lm_head(outputs.last_hidden_state[:, kept])",
-        "self.lm_head(self.model.hidden_dropout(outputs.last_hidden_state[:, kept]))",
+        "if config.output_dropout else None",
+        "if True else None",
         "tests/test_modeling.py::TestTheAssignment",
     ),
     Mutation(
@@ -176,8 +181,8 @@ MUTATIONS = [
     Mutation(
         "stale decoder",
         GENERATION,
-        "if known is None or known[1] != versions:",
-        "if known is None:",
+        "if known.keys() != weights.keys() or not all(np.array_equal(known[name], weights[name]) for name in known):",
+        "if decoder is None:",
         "tests/test_generation.py::TestDecoder",
     ),
     Mutation(
@@ -211,8 +216,8 @@ MUTATIONS = [
     Mutation(
         "one character too few",
         GENERATION,
-        "for uniform in draws.T:",
-        "for uniform in draws.T[1:]:",
+        "return islice(written, settings.max_new_tokens)",
+        "return islice(written, 1, settings.max_new_tokens)",
         "tests/test_generation.py::TestText",
     ),
     Mutation(
@@ -239,29 +244,29 @@ MUTATIONS = [
     Mutation(
         "temperature ignored",
         GENERATION,
-        "np.exp(scores / settings.temperature)",
-        "np.exp(scores)",
+        "    scores /= settings.temperature\n",
+        "",
         "tests/test_generation.py::TestChoose",
     ),
     Mutation(
         "top_k keeps one too many",
         GENERATION,
-        "weights[:, : -settings.top_k] = 0",
-        "weights[:, : -settings.top_k - 1] = 0",
+        "cumulative[:, : settings.top_k]",
+        "cumulative[:, : settings.top_k + 1]",
         "tests/test_generation.py::TestChoose",
     ),
     Mutation(
         "top_p drops one too many",
         GENERATION,
-        "left_out = (cumulative * tail).max(axis=1, keepdims=True)",
-        "left_out = (cumulative * (cumulative <= cumulative[:, [tail[0].sum()]])).max(axis=1, keepdims=True)",
+        "kept = cumulative.min(axis=1, keepdims=True, initial=np.inf, where=cumulative >= enough)",
+        "kept = cumulative.max(axis=1, keepdims=True, initial=cumulative[0, 0], where=cumulative < enough)",
         "tests/test_generation.py::TestChoose",
     ),
     Mutation(
         "top_p keeps one too many",
         GENERATION,
-        "tail = cumulative <= (1 - settings.top_p) * total",
-        "tail = np.roll(cumulative, -1, axis=1) <= (1 - settings.top_p) * total",
+        "where=cumulative >= enough",
+        "where=np.roll(cumulative, 1, axis=1) >= enough",
         "tests/test_generation.py::TestChoose",
     ),
     Mutation(
@@ -288,22 +293,22 @@ MUTATIONS = [
     Mutation(
         "splits overlapping",
         CORPUS,
-        '"validation": rows[train:validation]',
-        '"validation": rows[train - 1 : validation]',
+        '"validation": range(train, validation)',
+        '"validation": range(train - 1, validation)',
         "tests/test_build_corpus.py::test_the_rows_joined_are_the_normalised_text",
     ),
     Mutation(
         "a row lost between the splits",
         CORPUS,
-        '"test": rows[validation:]',
-        '"test": rows[validation + 1 :]',
+        '"test": range(validation, len(rows))',
+        '"test": range(validation + 1, len(rows))',
         "tests/test_build_corpus.py::test_the_rows_joined_are_the_normalised_text",
     ),
     Mutation(
         "rows without the newline before them",
         CORPUS,
-        "ids = [[newline, *row] for row in",
-        "ids = [[*row] for row in",
+        'f"\\n{row}"',
+        'f" {row}"',
         "tests/test_build_corpus.py::test_each_row_is_a_newline_and_its_text_then_masked_padding",
     ),
     Mutation(
@@ -379,8 +384,8 @@ MUTATIONS = [
     Mutation(
         "unknown words dropped",
         TOKENIZATION,
-        "backend.normalizer = as_folded",
-        'backend.normalizer = _normalizer(lowercase, strip_punctuation, set(" ".join(words)))',
+        "backend.normalizer = _normalizer(lowercase, strip_punctuation)\n",
+        'backend.normalizer = _normalizer(lowercase, strip_punctuation, set(" ".join(words)))\n',
         "tests/test_tokenization.py::TestWords",
     ),
     Mutation(
@@ -393,8 +398,8 @@ MUTATIONS = [
     Mutation(
         "joined sentences with a newline too many",
         TRAIN,
-        "*(row[1:] for row in rest)",
-        "*rest",
+        "kept[1:, 0] = False",
+        "kept[0, 0] = True",
         "tests/test_train.py::test_joined_sentences_are_the_text_after_one_newline",
     ),
     Mutation(
@@ -473,5 +478,152 @@ MUTATIONS = [
         '.replace("<", r"\\u003c")',
         "",
         "tests/test_inspect_text.py",
+    ),
+    Mutation(
+        "a copy ends a character too early",
+        NOVELTY,
+        "agreeing.get(place + 1, GRAM - 1)",
+        "agreeing.get(place + 1, GRAM - 2)",
+        "tests/test_novelty.py",
+    ),
+    Mutation(
+        "passages from different places joined to one copy",
+        NOVELTY,
+        "agreeing.get(place + 1, GRAM - 1)",
+        "max(agreeing.values(), default=GRAM - 1)",
+        "tests/test_novelty.py",
+    ),
+    Mutation(
+        "characters of two copies counted twice",
+        NOVELTY,
+        "copied += end - max(start, reached)",
+        "copied += end - start",
+        "tests/test_novelty.py",
+    ),
+    Mutation(
+        "novelty measured against text that was not trained on",
+        PACKAGE,
+        'for split in train_split.split("+")',
+        "for split in corpus",
+        "tests/test_package.py",
+    ),
+    Mutation(
+        "means of the gates over time instead of cells",
+        INSPECTOR,
+        "array.mean(axis=2)",
+        "array.mean(axis=1)",
+        "tests/test_inspect_text.py",
+    ),
+    Mutation(
+        "length of a prompt not checked over the API",
+        SPACE,
+        "    if len(prompt) > LONGEST_PROMPT:\n",
+        "    if False:\n",
+        "tests/test_space.py::TestLimits",
+    ),
+    Mutation(
+        "seed lost on the way to the model",
+        SPACE,
+        "seed=seed, max_new_tokens=max_new_tokens, **sampling",
+        "seed=None, max_new_tokens=max_new_tokens, **sampling",
+        "tests/test_space.py::TestWriting",
+    ),
+    Mutation(
+        "text sent when it is whole",
+        SPACE,
+        "        text += piece\n        yield text",
+        "        text += piece\n    yield text",
+        "tests/test_space.py::TestWriting",
+    ),
+    Mutation(
+        "a text goes on that nobody waits for",
+        SPACE,
+        '    text = ""\n    while',
+        '    text, characters = "", iter(list(characters))\n    while',
+        "tests/test_space.py::TestSlots",
+    ),
+    Mutation(
+        "a broken model breaks the page",
+        SPACE,
+        "    except (CheckpointError, OSError) as error:\n        return broken_page",
+        "    except KeyError as error:\n        return broken_page",
+        "tests/test_space.py::TestStart",
+    ),
+    Mutation(
+        "torch imported before the page is there",
+        SPACE,
+        "import gradio as gr\n",
+        "import gradio as gr\nimport torch\n",
+        "tests/test_space.py::TestStart",
+    ),
+    Mutation(
+        "processors passed over by generate",
+        MODEL,
+        "scores = logits_processor(text, torch.from_numpy(logits))",
+        "scores = torch.from_numpy(logits)",
+        "tests/test_generate.py",
+    ),
+    Mutation(
+        "stopping criteria passed over by generate",
+        MODEL,
+        "ended = ended | stopping_criteria(text, None)",
+        "ended = ended | (text.shape[1] >= stopping_criteria.max_length)",
+        "tests/test_generate.py",
+    ),
+    Mutation(
+        "dropout passed over by generate",
+        MODEL,
+        "self.training or asked.output_scores",
+        "asked.output_scores",
+        "tests/test_generate.py",
+    ),
+    Mutation(
+        "a mask for every character",
+        MODEL,
+        "x.new_ones(x.shape[0], 1, x.shape[2])",
+        "torch.ones_like(x)",
+        "tests/test_modeling.py",
+    ),
+    Mutation(
+        "a blank where a block begins",
+        CORPUS,
+        "if strip_punctuation and indices != [0]:",
+        "if False:",
+        "tests/test_build_corpus.py::TestALongText",
+    ),
+    Mutation(
+        "the licence after the last block kept",
+        CORPUS,
+        "        if footer:\n            break\n",
+        "",
+        "tests/test_build_corpus.py::TestALongText",
+    ),
+    Mutation(
+        "counts that have seen the place",
+        NGRAM,
+        "np.concatenate([ids[:start], ids[end:]])",
+        "ids",
+        "tests/test_ngram.py",
+    ),
+    Mutation(
+        "lower orders counted as the highest",
+        NGRAM,
+        "if self.tables:",
+        "if False:",
+        "tests/test_ngram.py",
+    ),
+    Mutation(
+        "expectations one character late",
+        TRAIN,
+        "slice(self.ends[first] - self.lengths[first], self.ends[last - 1])",
+        "slice(self.ends[first] - self.lengths[first] + 1, self.ends[last - 1] + 1)",
+        "tests/test_train.py::test_targets_are_partly_what_counting_expects",
+    ),
+    Mutation(
+        "an average begun anew after an interruption",
+        TRAIN,
+        "load_model(self.average, self.checkpoint / AVERAGE)",
+        "pass",
+        "tests/test_train.py::test_a_killed_run_goes_on_to_the_same_weights_and_the_same_curve",
     ),
 ]

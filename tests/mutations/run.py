@@ -17,7 +17,7 @@ import pytest
 from mutations import MUTATIONS, Mutation
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("modeling", "scripts", "tests", "pyproject.toml")
+COPIED = ("modeling", "scripts", "space", "tests", "pyproject.toml")
 NOT_COPIED = shutil.ignore_patterns("__pycache__", "*.egg-info", ".*")
 HEAVY_MODULES = ("torch", "transformers.pipelines", "transformers.generation.utils", "transformers.trainer", "datasets")
 WORKERS = 2

@@ -1,0 +1,209 @@
+// Draws an inspection into `element`. Runs as the body of a function of `element`, `props` and `watch`: `props.value`
+// is what `inspector.read` yields, as JSON (a page framework that watches values has less to do with a string), or
+// null; `watch("value", f)` calls f whenever it has changed.
+"use strict";
+const $ = name => element.querySelector("." + name);
+const SIGNS = {" ": "␣", "\n": "↵"};
+const NAMES = {" ": "space", "\n": "line end"};
+const MOST_SURPRISING = 6;  // nats, the full tint
+const MEANING = {
+  state: "the state, what the cell remembers",
+  input: "the input gate i: 1 writes the candidate into the state, 0 leaves it out",
+  forget: "the forget gate f: 1 keeps the past state, 0 forgets it",
+  candidate: "the candidate, the new content on offer",
+  output: "the output gate o: 1 shows the state, 0 hides it",
+  reset: "the reset gate r: 1 lets the candidate see the past output, 0 hides it",
+  update: "the update gate z: 1 keeps the past output, 0 takes the candidate",
+};
+const GATES = {  // one sentence on all the cells, from the shares of each gate
+  lstm: of => `the forget gates kept ${of("forget")} of the past, the input gates let in ${of("input")} of what was new, and the output gates showed ${of("output")}`,
+  gru: of => `the update gates kept ${of("update")} of the past, and the reset gates let the new content see ${of("reset")} of it`,
+};
+const RULE = {lstm: " state = forget × past state + input × candidate.", gru: " state = update × past state + (1 − update) × candidate."};
+const SIGNED = {state: true, candidate: true};  // the others are gates in 0..1, tinted around a half
+let seen, spans, chosen, quantity = "state";
+
+const unbounded = () => seen.cell === "lstm";  // its state grows beyond 1: tinted by its tanh, as the cell shows it
+const share = (name, value) => !SIGNED[name] ? 2 * value - 1 : name === "state" && unbounded() ? Math.tanh(value) : value;
+const sign = char => SIGNS[char] || char;
+const plain = char => NAMES[char] || char;
+const quote = char => NAMES[char] ? "the " + NAMES[char] : "“" + char + "”";
+const percent = p => p >= 0.995 || p < 0.0005 ? (100 * p).toPrecision(2) + "\u00a0%" : (100 * p).toFixed(p < 0.1 ? 1 : 0) + "\u00a0%";
+const number = x => (x < 0 ? "−" : "+") + Math.abs(x).toFixed(2);
+const cellName = cell => `L${cell.layer + 1}·${cell.unit}`;
+const surprise = t => `${seen.surprisal[t].toFixed(2)} nats, ${percent(Math.exp(-seen.surprisal[t]))}`;
+const tintOf = t => Math.min(1, seen.surprisal[t] / MOST_SURPRISING);
+
+function make(tag, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
+}
+
+function tinted(tag, value, properties, ...children) {
+  const made = make(tag, properties, ...children);
+  made.classList.add("tint");
+  made.style.setProperty("--v", value.toFixed(3));
+  return made;
+}
+
+function drawText() {
+  spans = seen.chars.map((char, t) => tinted("span", tintOf(t),
+    {className: char in SIGNS ? "char blank" : "char", id: "seen-" + t, role: "option", onclick: () => choose(t)}, sign(char)));
+  let word = make("span", {className: "word"});
+  $("text").replaceChildren(word);
+  seen.chars.forEach((char, t) => {
+    word.append(spans[t]);
+    if (!(char in SIGNS)) return;
+    if (char === "\n") $("text").append(make("br"));
+    $("text").append(word = make("span", {className: "word"}));
+  });
+}
+
+function connectivityAt(t) {  // of the chosen prediction to the character at t, as a share of the largest
+  const row = seen.connectivity?.[chosen].thousandths ?? [], start = chosen - row.length;
+  return t >= start && t < chosen ? row[t - start] / 1000 : 0;
+}
+
+function markText() {
+  spans.forEach((made, t) => {
+    made.style.setProperty("--k", connectivityAt(t));
+    made.classList.toggle("chosen", t === chosen);
+    made.setAttribute("aria-selected", t === chosen);
+    made.title = `${plain(seen.chars[t])}: surprise ${surprise(t)}`;
+    made.setAttribute("aria-label", made.title);
+  });
+  $("text").setAttribute("aria-activedescendant", spans[chosen].id);
+}
+
+function pastOf(t) {  // the last words before t
+  const past = seen.chars.slice(0, t).map(char => char === "\n" ? " ↵ " : char).join("").trim();
+  return (past.length > 28 ? "…" + past.slice(-28).replace(/^\S* /, "") : past) + (seen.chars[t - 1] === " " ? "␣" : "");
+}
+
+function drawPredictions() {
+  const char = seen.chars[chosen], probability = Math.exp(-seen.surprisal[chosen]);
+  const rows = [...seen.top[chosen]];
+  if (!rows.some(([other]) => other === char)) rows.push([char, probability]);
+  $("predictions").replaceChildren(...rows.flatMap(([other, p]) => {
+    const bar = make("span");
+    bar.style.width = Math.max(0.3, 100 * p) + "%";
+    const letter = make("b", {title: plain(other), className: other === char ? "came" : ""}, sign(other));
+    return [letter, bar, make("output", {}, percent(p))];
+  }));
+  const place = chosen ? `After “${pastOf(chosen)}”` : "Before anything was read";
+  const [best, p] = seen.top[chosen][0];
+  const came = best === char ? "and it came" : `but ${quote(char)} came (${percent(probability)})`;
+  $("words").textContent = `${place} it expected ${quote(best)} (${percent(p)}), ${came}: ${seen.surprisal[chosen].toFixed(2)} nats of surprise.`;
+}
+
+function drawConnectivity() {
+  const target = tinted("div", tintOf(chosen), {className: "target chosen", title: "the prediction"}, sign(seen.chars[chosen]));
+  if (!seen.connectivity) {
+    $("bars").replaceChildren(target);
+    $("hangs").textContent = "Being computed: one gradient for each character …";
+    return;
+  }
+  const {largest, thousandths} = seen.connectivity[chosen], start = chosen - thousandths.length;
+  $("bars").replaceChildren(...thousandths.map((_, index) => {
+    const t = start + index, k = connectivityAt(t);
+    const made = make("div", {title: `${plain(seen.chars[t])}, ${chosen - t} back: ${(k * largest).toPrecision(2)}`}, sign(seen.chars[t]));
+    made.style.setProperty("--k", k);
+    return made;
+  }), target);
+  $("bars").parentElement.scrollLeft = 1e6;
+  const order = thousandths.map((_, index) => start + index).sort((a, b) => connectivityAt(b) - connectivityAt(a)).slice(0, 2);
+  const back = t => chosen - t === 1 ? "just before" : `${chosen - t} back`;
+  $("hangs").textContent = largest === 0 ? "There is nothing before it to hang on."
+    : `Most on ${order.map(t => `${quote(seen.chars[t])} ${back(t)}`).join(", then on ")}. A bar is the size of the gradient of its log-probability; the tallest is ${largest.toPrecision(2)}.`;
+}
+
+function drawGates() {
+  const step = `In the step that reads ${chosen ? quote(seen.chars[chosen - 1]) : "the line end before the text"} and predicts ${quote(seen.chars[chosen])}, `;
+  const of = gate => seen.means[gate].map((layer, index) => `${Math.round(100 * layer[chosen])}\u00a0% in layer ${index + 1}`).join(" and ");
+  $("gates").textContent = step + (GATES[seen.cell]?.(of) ?? "every cell takes a new state: it has no gate that could keep the old one") + ".";
+  const heads = ["cell", ...seen.quantities].map(name => make("th", {scope: "col", title: MEANING[name] || ""}, name));
+  const rows = seen.cells.map(cell => make("tr", {}, make("th", {scope: "row"}, cellName(cell)),
+    ...seen.quantities.map(name => tinted("td", share(name, cell[name][chosen]), {},
+      SIGNED[name] ? number(cell[name][chosen]) : cell[name][chosen].toFixed(2))),
+    make("td", {className: "quiet why"}, cell.why)));
+  $("numbers").replaceChildren(make("thead", {}, make("tr", {}, ...heads, make("th", {scope: "col"}, "why it is shown"))), make("tbody", {}, ...rows));
+}
+
+function drawStrip() {
+  const top = seen.chars.map((char, t) => make("th", {scope: "col", onclick: () => choose(t)}, sign(char)));
+  const rows = seen.cells.map(cell => make("tr", {}, make("th", {scope: "row", title: cell.why}, cellName(cell)),
+    ...cell[quantity].map((value, t) => tinted("td", share(quantity, value),
+      {title: `${cellName(cell)} ${quantity} at ${plain(seen.chars[t])}: ${number(value)}`, onclick: () => choose(t)}))));
+  $("strip").replaceChildren(make("thead", {}, make("tr", {}, make("th", {scope: "col"}, "cell"), ...top)), make("tbody", {}, ...rows));
+  [$("low").textContent, $("high").textContent] = !SIGNED[quantity] ? ["0, closed", "1, open"]
+    : quantity === "state" && unbounded() ? ["−3 or less", "+3 or more"] : ["−1", "+1"];
+  $("cells-about").textContent = `Tinted is ${MEANING[quantity]}. A column is the step that predicts the character above it.${RULE[seen.cell] ?? ""}`;
+}
+
+function markStrip() {
+  for (const row of $("strip").rows) {
+    row.querySelector(".chosen")?.classList.remove("chosen");
+    row.cells[chosen + 1].classList.add("chosen");
+  }
+  const cell = $("strip").rows[0].cells[chosen + 1], box = $("strip-scroll");
+  box.scrollLeft = cell.offsetLeft - box.clientWidth / 2;
+}
+
+function drawChoices() {
+  $("choices").replaceChildren(...seen.quantities.map(name => {
+    const button = make("button", {type: "button", onclick: () => {
+      quantity = name;
+      for (const other of $("choices").children) other.ariaPressed = other === button;
+      drawStrip(); markStrip();
+    }}, name);
+    button.ariaPressed = name === quantity;
+    return button;
+  }));
+}
+
+function choose(t) {
+  chosen = Math.min(Math.max(t, 0), seen.chars.length - 1);
+  markText(); drawPredictions(); drawConnectivity(); drawGates(); markStrip();
+}
+
+function lineAway(direction) {  // the nearest character one line up or down
+  const here = spans[chosen].getBoundingClientRect();
+  let best = chosen, least = Infinity;
+  spans.forEach((span, t) => {
+    const there = span.getBoundingClientRect(), down = (there.top - here.top) * direction;
+    const cost = 1000 * Math.round(down / here.height) + Math.abs(there.left - here.left);
+    if (down > here.height / 2 && cost < least) { least = cost; best = t; }
+  });
+  return best;
+}
+
+const KEYS = {
+  ArrowLeft: () => chosen - 1, ArrowRight: () => chosen + 1, ArrowUp: () => lineAway(-1), ArrowDown: () => lineAway(1),
+  Home: () => 0, End: () => seen.chars.length - 1,
+};
+$("text").addEventListener("keydown", event => {
+  if (!(event.key in KEYS) || event.ctrlKey || event.metaKey || event.altKey) return;
+  event.preventDefault();
+  choose(KEYS[event.key]());
+});
+
+const mostSurprising = () => seen.surprisal.indexOf(Math.max(...seen.surprisal.slice(seen.chars.length > 1 ? 1 : 0)));  // with a past
+const fromAddress = () => choose(/^#\d+$/.test(location.hash) ? +location.hash.slice(1) : mostSurprising());
+addEventListener("hashchange", () => seen && fromAddress());
+
+function draw() {
+  const before = seen;
+  seen = JSON.parse(props.value || null);
+  $("inspector").hidden = !seen;
+  if (!seen) return;
+  if (before?.model === seen.model && before.chars.join("") === seen.chars.join("")) return choose(chosen);  // connectivity has come
+  if (!seen.quantities.includes(quantity)) quantity = "state";
+  $("sentence").textContent = seen.sentence;
+  $("about").textContent = `${seen.model}: ${seen.layers} ${seen.layers === 1 ? "layer" : "layers"} of ${seen.units} ${seen.cell.toUpperCase()} cells. Click a character, or walk with the arrow keys.`;
+  $("cells-title").textContent = `${seen.cells.length} telling cells of ${seen.layers * seen.units}, along the text`;
+  drawText(); drawChoices(); drawStrip(); fromAddress();
+}
+
+watch("value", draw);
+draw();

@@ -1,0 +1,104 @@
+"""How much of a text is the model's own, and how much stands verbatim in what it was trained on.
+
+The index holds no text: for every place of the training text, in order, a 32-bit hash of the 8 characters that start
+there. A passage is a copy where its hashes follow each other as they do in the training text; 13 collisions in a row
+would be needed to take 20 other characters for one.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from .loading import CheckpointError, _folder
+
+GRAM = 8  # characters in a hash
+SHORTEST = 20  # characters of a copy, some four words: any two texts in one language share many shorter passages
+FILE = "novelty.safetensors"
+
+# Multilinear hashing (Carter & Wegman 1979): odd 64-bit multipliers, of whose sum the high half is the hash.
+MULTIPLIERS = np.random.PCG64(1979).random_raw(GRAM) | np.uint64(1)
+
+
+@dataclass(frozen=True)
+class Novelty:
+    """What of a text is new."""
+
+    share_new: float  # of its characters, those that stand in no copy; 1 for an empty text
+    longest_copy: int  # characters of the longest passage, a copy or shorter, that stands there; 0 if below 8
+    spans: list[tuple[int, int]]  # start and end of each copy that no other contains, in order; two may overlap
+
+
+class NoveltyIndex:
+    """Hashes of all the passages of a training text; `grams` is (places,), uint32, in the order of the text."""
+
+    def __init__(self, grams: np.ndarray):
+        self.grams = grams
+        self._by_hash = grams.argsort(kind="stable")  # places, those of a hash side by side
+        self._sorted = grams[self._by_hash]
+
+    @classmethod
+    def build(cls, training_text: str) -> "NoveltyIndex":
+        """The index of a text, normalised as the model's tokenizer does it."""
+        return cls(_hashes(training_text))
+
+    def save(self, folder: str | Path) -> None:
+        """Writes novelty.safetensors, four bytes a character."""
+        save_file({"grams": self.grams}, Path(folder) / FILE)
+
+    @classmethod
+    def load(cls, model_id: str | Path, *, revision: str | None = None) -> "NoveltyIndex":
+        """The index saved with a checkpoint: a folder, or a repository on the Hub.
+
+        Raises:
+            CheckpointError: there is none, or it is broken.
+        """
+        path = _folder(model_id, revision) / FILE
+        if not path.is_file():
+            raise CheckpointError(f"{path} is missing")
+        try:
+            return cls(load_file(path)["grams"])
+        except (SafetensorError, KeyError) as error:
+            raise CheckpointError(f"{path} is broken: {error}") from error
+
+    def longest_matches(self, text: str) -> list[int]:
+        """For each place of `text`, how many characters from there on stand verbatim in the training text.
+
+        Fewer than 8 are not seen and count as 0.
+        """
+        hashes = _hashes(text)
+        starts, ends = (np.searchsorted(self._sorted, hashes, side) for side in ("left", "right"))
+        lengths = [0] * len(text)
+        agreeing: dict[int, int] = {}  # place in the training text -> characters that agree from there on
+        for here in reversed(range(len(hashes))):
+            places = self._by_hash[starts[here] : ends[here]].tolist()
+            agreeing = {place: 1 + agreeing.get(place + 1, GRAM - 1) for place in places}
+            lengths[here] = max(agreeing.values(), default=0)
+        return lengths
+
+
+def measure_novelty(text: str, index: NoveltyIndex) -> Novelty:
+    """What of `text` stands nowhere in the index's training text, exact up to collisions of hashes.
+
+    A copy is a passage of at least 20 characters that stands there verbatim.
+    """
+    matches = index.longest_matches(text)
+    spans, copied, reached = [], 0, 0
+    for start, length in enumerate(matches):
+        end = start + length
+        if length >= SHORTEST and end > reached:
+            spans.append((start, end))
+            copied += end - max(start, reached)
+            reached = end
+    return Novelty(1 - copied / len(text) if text else 1.0, max(matches, default=0), spans)
+
+
+def _hashes(text: str) -> np.ndarray:
+    """(places,) uint32: the hash of the characters from each place on where enough of them are left."""
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64)
+    if len(codes) < GRAM:
+        return np.empty(0, np.uint32)
+    windows = np.lib.stride_tricks.sliding_window_view(codes, GRAM)  # (places, characters)
+    return (windows @ MULTIPLIERS >> np.uint64(32)).astype(np.uint32)

@@ -1,0 +1,122 @@
+"""How well unseen text is predicted, by ours, by counting, and by a transformer with as many parameters and minutes."""
+
+import math
+import tempfile
+import time
+
+import numpy as np
+import torch
+from datasets import DatasetDict, load_from_disk
+from torch.nn.functional import cross_entropy
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+from char_lstm import load
+from scripts.benchmarks.common import PRETRAINED
+from scripts.evaluate import evaluate
+from scripts.ngram import KneserNey, nats_per_char
+from scripts.train import AverageWeights, CharTrainer, Recipe, Sentences, collate, counted_expectations, training_rows
+
+ORDERS = range(3, 11)
+FINAL = "train+validation"
+RECIPES = ("alice", "alice_best", "alice_gru", "alice_rnn")
+WIDTH, LAYERS = 128, 4  # of the transformer: as many parameters as two layers of 256 LSTM units
+TRIAL = 20  # steps that are timed to know how many fit
+
+
+def text_ids(corpus: DatasetDict, tokenizer, *splits: str) -> np.ndarray:
+    """The text of some splits as ids, (characters,)."""
+    text = "".join("".join(corpus[split]["text"]) for split in splits)
+    return np.array(tokenizer.convert_tokens_to_ids(list(text)))
+
+
+def counting(corpus: DatasetDict, tokenizer) -> dict:
+    """The n-gram model whose order does best on validation, on the test split after training and validation."""
+
+    def nats(order: int, scored: str, *counted: str) -> float:
+        ids = text_ids(corpus, tokenizer, *counted)
+        return nats_per_char(
+            KneserNey(ids, len(tokenizer), order),
+            np.concatenate([ids, text_ids(corpus, tokenizer, scored)]),
+            len(ids),
+        )
+
+    validation = {order: nats(order, "validation", "train") for order in ORDERS}
+    order = min(validation, key=validation.get)
+    return {"order": order, "validation": validation, "nats_per_char": nats(order, "test", "train", "validation")}
+
+
+def make_transformer(tokenizer, longest: int) -> GPT2LMHeadModel:
+    return GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=len(tokenizer),
+            n_positions=longest,
+            n_embd=WIDTH,
+            n_layer=LAYERS,
+            n_head=4,
+            bos_token_id=tokenizer.convert_tokens_to_ids("\n"),
+            eos_token_id=None,
+        )
+    )
+
+
+def train_transformer(corpus: DatasetDict, tokenizer, minutes: float) -> tuple[GPT2LMHeadModel, dict]:
+    """GPT-2's architecture, by the same Trainer, targets, average and schedule on the same rows."""
+    rows = training_rows(corpus, FINAL)
+    with tempfile.TemporaryDirectory() as folder:
+        recipe = Recipe(output_dir=folder, eval_strategy="no", save_strategy="no", report_to="none", disable_tqdm=True)
+        recipe.learning_rate, recipe.max_steps = 1e-3, TRIAL
+        sentences = Sentences(rows, counted_expectations(recipe, rows, tokenizer))
+        longest = int(sentences.lengths.max()) + 1 + recipe.row_length
+        for _ in range(2):  # a trial, then as many steps as fit
+            torch.manual_seed(recipe.seed)
+            model = make_transformer(tokenizer, longest)
+            average = AverageWeights(recipe.ema_decay, checkpoint=None)
+            trainer = CharTrainer(
+                model=model, args=recipe, train_dataset=sentences, data_collator=collate, averaging=average
+            )
+            start = time.perf_counter()
+            trainer.train()
+            seconds = time.perf_counter() - start
+            steps = recipe.max_steps
+            recipe.max_steps = round(60 * minutes / seconds * steps)
+    return model, {"seconds": seconds, "steps": steps, "epochs": trainer.state.epoch}
+
+
+@torch.inference_mode()
+def score_transformer(model: GPT2LMHeadModel, ids: np.ndarray, length: int) -> float:
+    """Nats per character of a text, (time,), in windows of `length` that move by half: each character once, with
+    half a window before it or more."""
+    text = torch.tensor([model.config.bos_token_id, *ids])
+    step, nats, scored = length // 2, 0.0, 0
+    while scored < len(ids):
+        start, end = max(0, scored - step), min(scored + step, len(ids))
+        logits = model.eval()(text[None, start:end]).logits[0, scored - start :]
+        nats += cross_entropy(logits.double(), text[scored + 1 : end + 1], reduction="sum").item()
+        scored = end
+    return nats / len(ids)
+
+
+def measure(dataset: str, minutes: float) -> dict:
+    """`nats_per_char` and `bits_per_char` on the test split; everything has learnt from training and validation."""
+    corpus, tokenizer = load_from_disk(dataset), PreTrainedTokenizerFast.from_pretrained(dataset)
+    counted = counting(corpus, tokenizer)
+    results = {f"counting, {counted['order']}-grams": counted}
+    for name in RECIPES:
+        if (PRETRAINED / name).exists():
+            model, its_tokenizer = load(PRETRAINED / name)
+            results[name] = {"parameters": trained(model), **evaluate(model, its_tokenizer, corpus["test"])}
+    transformer, run = train_transformer(corpus, tokenizer, minutes)
+    nats = score_transformer(transformer, text_ids(corpus, tokenizer, "test"), Recipe().row_length)
+    results["transformer"] = {"parameters": trained(transformer), **run, "nats_per_char": nats}
+    for result in results.values():
+        result["bits_per_char"] = result["nats_per_char"] / math.log(2)
+    return {
+        "models": results,
+        "unit": "nats per character, test split",
+        "figures": {name: result["nats_per_char"] for name, result in results.items()},
+    }
+
+
+def trained(model: torch.nn.Module) -> int:
+    """Parameters that training changes."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)

@@ -1,0 +1,111 @@
+"""The Space under load: many clients against one, memory over many requests, the start against a bare app's."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+from gradio_client import Client
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+CLIENTS = 20
+ALONE = 10  # texts of the client alone
+FIRST_REQUESTS, ALL_REQUESTS = 50, 500
+CHARACTERS = 500
+BARE_APP = """
+import gradio as gr, torch, transformers
+from transformers import GenerationMixin, PreTrainedModel, PreTrainedTokenizerFast
+gr.Interface(lambda text: text, "text", "text", api_name="generate").launch()
+"""
+
+
+@contextmanager
+def served(*command: str) -> Iterator[tuple[subprocess.Popen, str]]:
+    """A process that serves a page, and the page's address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = os.environ | {"GRADIO_SERVER_PORT": str(port), "GRADIO_ANALYTICS_ENABLED": "False"}
+    process = subprocess.Popen(
+        [sys.executable, *command], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        yield process, f"http://127.0.0.1:{port}/"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def connected(process: subprocess.Popen, address: str) -> Client:
+    """A client of the page, as soon as it is there."""
+    while process.poll() is None:
+        try:
+            return Client(address, verbose=False)
+        except httpx.TransportError:
+            time.sleep(0.1)
+    raise RuntimeError(f"{process.args} has stopped with exit code {process.returncode}")
+
+
+def seconds_to_an_answer(*command: str) -> float:
+    """From process start to the first answer of /generate."""
+    start = time.perf_counter()
+    with served(*command) as (process, address):
+        connected(process, address).predict("alice", api_name="/generate")
+        return time.perf_counter() - start
+
+
+def write(client: Client, seed: int) -> str:
+    text = client.predict("alice", seed=seed, api_name="/generate")
+    if len(text) != CHARACTERS:
+        raise RuntimeError(f"{len(text)} characters instead of {CHARACTERS}")
+    return text
+
+
+def write_all(clients: list[Client], seeds: range) -> tuple[list[str], float]:
+    """The texts of all seeds, dealt out to the clients, and the characters a second that all clients got together."""
+    start = time.perf_counter()
+    with ThreadPoolExecutor(len(clients)) as pool:
+        texts = list(pool.map(lambda seed: write(clients[seed % len(clients)], seed), seeds))
+    return texts, len(texts) * CHARACTERS / (time.perf_counter() - start)
+
+
+def resident_megabytes(process: subprocess.Popen) -> float:
+    pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def measure(repeats: int) -> dict:
+    """Figures and ratios of the Space with the packaged Alice, on this machine."""
+    start = {"space": [], "bare app": []}
+    for _ in range(repeats):
+        start["space"].append(seconds_to_an_answer("space/app.py"))
+        start["bare app"].append(seconds_to_an_answer("-c", BARE_APP))
+    with served("space/app.py") as (process, address):
+        clients = [connected(process, address) for _ in range(CLIENTS)]
+        clients[0].predict("alice", api_name="/inspect")  # everything is loaded from here on
+        alone, speed_alone = write_all(clients[:1], range(ALONE))
+        together, speed_together = write_all(clients, range(CLIENTS))
+        if together[:ALONE] != alone:
+            raise RuntimeError("a seed gave another text in company than alone")
+        write_all(clients, range(FIRST_REQUESTS - ALONE - CLIENTS))
+        early = resident_megabytes(process)
+        write_all(clients, range(ALL_REQUESTS - FIRST_REQUESTS))
+        late = resident_megabytes(process)
+    seconds = {name: min(values) for name, values in start.items()}
+    return {
+        "seconds": {"start to first answer": seconds},
+        "characters_a_second": {"one client": speed_alone, f"{CLIENTS} clients": speed_together},
+        "resident_megabytes": {f"after request {FIRST_REQUESTS}": early, f"after request {ALL_REQUESTS}": late},
+        "unit": "ratio",
+        "figures": {
+            f"{CLIENTS} clients, characters a second to one's": speed_together / speed_alone,
+            f"memory after request {ALL_REQUESTS}, to that after {FIRST_REQUESTS}": late / early,
+            "start to first answer, to a bare app with torch": seconds["space"] / seconds["bare app"],
+        },
+    }

@@ -1,0 +1,241 @@
+"""The Space as a person meets it: a real Chromium, at the width of a desk and of a phone, light and dark."""
+
+import shutil
+import threading
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.conftest import ALICE
+
+pytestmark = pytest.mark.browser
+
+WIDTHS = {"desk": (1280, 900), "phone": (390, 844)}
+
+
+@pytest.fixture(scope="module")
+def url():
+    from space import app
+
+    demo = app.build()
+    yield demo.launch(prevent_thread_lock=True, quiet=True, **app.LOOKS)[1].rstrip("/")
+    demo.close()
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    from playwright.sync_api import sync_playwright
+
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium, url):
+    """Opens the page in a fresh profile; when the test ends, it must have had no error and asked nothing of others."""
+    contexts, trouble = [], []
+
+    def open_page(width: str = "desk", query: str = ""):
+        size = dict(zip(("width", "height"), WIDTHS[width], strict=True))
+        context = chromium.new_context(viewport=size, has_touch=width == "phone")
+        context.grant_permissions(["clipboard-read", "clipboard-write"])
+        context.set_default_timeout(120_000)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: message.type == "error" and trouble.append(message.text))
+        page.on("pageerror", lambda error: trouble.append(str(error)))
+        page.on("request", lambda request: elsewhere(request.url) and trouble.append(request.url))
+        page.goto(f"{url}/{query}")
+        page.wait_for_function("document.querySelector('.sheet')")
+        page.wait_for_function("[...document.querySelectorAll('input[type=number]')].some(input => input.value > 0)")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not trouble
+
+
+def elsewhere(address: str) -> bool:
+    parts = urlsplit(address)
+    return parts.scheme in ("http", "https", "ws") and parts.hostname != "127.0.0.1"
+
+
+def write(page, prompt: str = "Alice was") -> str:
+    page.get_by_label("Begin with").first.fill(prompt)
+    page.get_by_role("button", name="Write 500 characters", exact=True).click()
+    return finished(page)
+
+
+def finished(page) -> str:
+    page.locator(".sheet .verdict").first.wait_for()
+    return page.locator(".sheet .text").first.text_content()
+
+
+def look_inside(page):
+    page.get_by_role("button", name="Look inside the model").click()
+    page.locator(".inspector .char").first.wait_for()
+    return page.get_by_role("listbox", name="The text")
+
+
+def test_500_characters_stream_in_and_what_stands_in_the_book_is_marked(visit):
+    page = visit()
+    page.evaluate("""() => {
+        window.lengths = new Set();
+        const text = document.querySelector(".sheet .text");
+        new MutationObserver(() => lengths.add(text.textContent.length)).observe(text, {childList: true});
+    }""")
+    assert len(write(page)) == 500
+    assert page.evaluate("lengths.size") > 5
+    assert page.locator(".sheet .count").first.text_content() == "500 characters"
+    assert page.locator(".sheet .prompt").first.text_content() == "alice was"
+    assert page.locator(".sheet .note").first.is_visible()
+    assert "% new" in page.locator(".sheet .verdict").first.text_content()
+
+
+def test_stop_ends_the_text_midway(visit, monkeypatch):
+    from space import app
+
+    go_on, stream_text = threading.Event(), app.stream_text
+
+    def slow_stream(*args, **settings):
+        for character in stream_text(*args, **settings):
+            go_on.wait(20 / 500)
+            yield character
+
+    monkeypatch.setattr(app, "stream_text", slow_stream)
+    page = visit()
+    page.get_by_role("button", name="Write 500 characters", exact=True).click()
+    page.wait_for_function("document.querySelector('.sheet .text').textContent.length >= 20")
+    page.get_by_role("button", name="Stop").click()
+    stopped = finished(page)
+    assert 20 <= len(stopped) < 250
+    monkeypatch.undo()
+    go_on.set()
+    page.get_by_role("button", name="Write 500 characters", exact=True).click()
+    page.wait_for_function("document.querySelector('.sheet .count').textContent === '500 characters'")
+
+
+def test_a_link_writes_the_same_text_again_and_a_new_seed_another(visit):
+    page = visit()
+    page.get_by_role("button", name="Model and settings").click()
+    page.get_by_label("alice_gru").first.check()
+    text = write(page, "“Why?” said the Hatter & so")
+    link = page.get_by_role("link", name="Link to this text").get_attribute("href")
+    again = visit(query=link)
+    assert finished(again) == text
+    assert again.get_by_label("Begin with").first.input_value() == "“Why?” said the Hatter & so"
+
+    seed = page.get_by_label("Seed").first.input_value()
+    page.get_by_role("button", name="New seed").click()
+    page.wait_for_function("old => document.querySelector('.sheet .link').href !== old", arg=page.url + link)
+    page.wait_for_function("document.querySelector('.sheet .count').textContent === '500 characters'")
+    assert page.get_by_label("Seed").first.input_value() != seed
+    assert finished(page) != text
+
+
+def test_copy_takes_prompt_and_text(visit):
+    page = visit()
+    text = write(page)
+    page.get_by_role("button", name="Copy").first.click()
+    page.get_by_role("button", name="Copied").wait_for()
+    assert page.evaluate("navigator.clipboard.readText()") == "alice was" + text
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_keyboard_walks_through_the_text_and_nothing_is_asked_of_the_server(visit, width):
+    from char_lstm import inspect_text, load
+
+    page = visit(width)
+    text = "alice was" + write(page)
+    listbox = look_inside(page)
+    page.wait_for_function("!document.querySelector('.hangs').textContent.startsWith('Being')")
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    listbox.focus()
+    page.keyboard.press("Home")
+    third_space = [place for place, character in enumerate(text) if character == " "][2]
+    for _ in range(third_space):
+        page.keyboard.press("ArrowRight")
+
+    seen = inspect_text(*load(ALICE), text)
+    shown = [row.strip() for row in page.locator(".predictions b").all_text_contents()]
+    signs = {" ": "␣", "\n": "↵"}
+    assert shown[:5] == [signs.get(character, character) for character, _ in seen.top_predictions[third_space]]
+    assert f"{seen.surprisal[third_space]:.2f} nats" in page.locator(".words").text_content()
+    kept = [f"{100 * layer[third_space].mean():.0f}\u00a0%" for layer in seen.gates["forget"]]
+    assert (
+        f"the forget gates kept {kept[0]} in layer 1 and {kept[1]} in layer 2" in page.locator(".gates").text_content()
+    )
+    page.keyboard.press("ArrowDown")
+    assert page.locator(".char[aria-selected=true]").get_attribute("id") != f"seen-{third_space}"
+    page.keyboard.press("End")
+    assert page.locator(".char[aria-selected=true]").get_attribute("id") == f"seen-{len(text) - 1}"
+    page.locator("#seen-12").click()
+    assert page.locator(".char[aria-selected=true]").get_attribute("id") == "seen-12"
+    assert not asked
+
+
+def test_nothing_is_wider_than_a_phone(visit):
+    page = visit("phone")
+    is_narrow = "document.documentElement.scrollWidth <= innerWidth"
+    write(page)
+    assert page.evaluate(is_narrow)
+    look_inside(page)
+    assert page.evaluate(is_narrow)
+    page.get_by_role("tab", name="Three cells").click()
+    page.get_by_role("button", name="with each").click()
+    page.wait_for_function("[...document.querySelectorAll('.sheet .count')].filter(c => c.textContent).length === 4")
+    assert page.evaluate(is_narrow)
+    assert all(
+        box["width"] > 300 for box in map(lambda sheet: sheet.bounding_box(), page.locator(".sheet:visible").all())
+    )
+
+
+def test_every_control_has_a_name_and_is_reached_by_the_keyboard(visit):
+    page = visit()
+    write(page)
+    page.get_by_role("button", name="Model and settings").click()
+    wanted = page.evaluate("""() => [...document.querySelectorAll("button, input, textarea, a, [role=listbox]")]
+        .filter(control => control.checkVisibility() && !control.disabled && control.tabIndex >= 0)
+        .map((control, index) => control.dataset.control = index).length""")
+    reached = set()
+    page.evaluate("document.activeElement.blur()")
+    for _ in range(3 * wanted):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement.dataset.control ?? document.activeElement.name ?? null"))
+    unreached = page.evaluate(
+        """reached => [...document.querySelectorAll("[data-control]")]
+        .filter(control => !reached.includes(control.dataset.control) && control.type !== "radio")
+        .map(control => control.outerHTML)""",
+        list(reached),
+    )
+    assert wanted > 12
+    assert not unreached
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_serious(visit, theme):
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = visit(query=f"?__theme={theme}")
+
+    def check():
+        page.wait_for_timeout(400)  # until colours have faded to what they are
+        found = Axe().run(page).response["violations"]
+        serious = [rule for rule in found if rule["impact"] in ("serious", "critical")]
+        assert not [(rule["id"], [node["html"][:200] for node in rule["nodes"]]) for rule in serious]
+
+    check()
+    write(page)
+    page.get_by_role("button", name="Model and settings").click()
+    check()
+    look_inside(page)
+    check()
+    page.get_by_role("tab", name="Three cells").click()
+    page.get_by_role("button", name="with each").click()
+    page.wait_for_function("[...document.querySelectorAll('.sheet .count')].filter(c => c.textContent).length === 4")
+    check()

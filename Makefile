@@ -8,9 +8,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 
 TEXT ?=
 OUTPUT ?= runs/$(if $(TEXT),$(basename $(notdir $(TEXT))),alice)
+DATASET ?= data/alice
 ARGS ?=
 
-.PHONY: setup generate train space test lint
+.PHONY: setup generate train space test lint benchmark publish
 .DELETE_ON_ERROR:
 
 generate: .venv/generate.done  ## 500 characters from the packaged Alice; ARGS="--seed 7" goes to generate.py
@@ -28,6 +29,16 @@ space: setup  ## the Space, on http://127.0.0.1:7860; MODEL_ID=runs/mine make sp
 
 test: setup  ## the fast tests, on two processes
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --quiet $(ARGS)
+
+publish: setup  ## model, corpus and Space to the Hub; ARGS="--model ... --repo_id ..." goes to publish.py
+	@$(BIN)/python scripts/publish.py $(ARGS)
+
+benchmark: setup  ## every figure of the README anew, with a corpus of Alice: make benchmark DATASET=runs/alice/corpus
+	@for verb in generation scale serving; do \
+		$(BIN)/python scripts/benchmark.py $$verb --json scripts/results/$$verb.json || exit 1; done
+	@for verb in training quality; do \
+		$(BIN)/python scripts/benchmark.py $$verb --dataset "$(DATASET)" --json scripts/results/$$verb.json || exit 1; done
+	@$(BIN)/python scripts/benchmark.py tables
 
 lint: setup
 	@$(BIN)/ruff check .

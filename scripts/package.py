@@ -1,8 +1,9 @@
 """Makes a folder that can be pushed as it is from a finished run: model, tokenizer, code, figures, loss curve, card.
 
-    python scripts/package.py --run runs/alice --output_dir modeling/pretrained/alice
+    python scripts/package.py --run runs/alice --dataset runs/alice/corpus --output_dir modeling/pretrained/alice
 
-The run's folder holds the evaluation.json that evaluate.py wrote; every figure of the card comes from it.
+The run's folder holds the evaluation.json that evaluate.py wrote; every figure of the card comes from it. With the
+corpus of the run, the model carries an index that tells what of a text stands verbatim in what it was trained on.
 """
 
 import json
@@ -13,14 +14,18 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from datasets import load_from_disk
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from jinja2 import Template
 from transformers import HfArgumentParser
 
-from char_lstm import generate_text, load
+from char_lstm import NoveltyIndex, generate_text, load, measure_novelty
 from char_lstm.loading import CheckpointError
 
 TEMPLATE = Path(__file__).parent / "templates" / "model_card.md"
-FROM_THE_RUN = ("tokenizer.json", "tokenizer_config.json", "evaluation.json", "loss.png")
+USE_TEMPLATE = TEMPLATE.with_name("use_card.md")
+TEMPERATURES = (0.2, 0.5, 0.8, 1.0)
+FROM_THE_RUN = ("tokenizer.json", "tokenizer_config.json", "evaluation.json", "samples.json", "loss.png")
 BOOK = "Alice's Adventures in Wonderland"
 
 
@@ -28,19 +33,23 @@ BOOK = "Alice's Adventures in Wonderland"
 class PackageArguments:
     run: str = field(metadata={"help": "The output folder of train.py, with evaluation.json in it."})
     output_dir: str = field(metadata={"help": "The folder to make, or to replace as a whole."})
+    dataset: str | None = field(default=None, metadata={"help": "The corpus of the run, as build_corpus.py wrote it."})
     recipe: str = field(default="scripts/configs/alice.yaml", metadata={"help": "The recipe, named in the card."})
-    seed: int = field(default=42, metadata={"help": "Seed of the sample in the card."})
+    seed: int = field(default=42, metadata={"help": "Seed of the first sample in the card; the others count on."})
+    text_name: str = field(default=BOOK, metadata={"help": "What it was trained on, named in the card."})
+    language: str = field(default="en", metadata={"help": "The text's language, as its two-letter code."})
+    text_license: str = field(default="in the public domain", metadata={"help": "On what terms that text stands."})
 
 
-def render_card(folder: Path, run: Path, recipe: str, seed: int) -> ModelCard:
+def render_card(folder: Path, run: Path, args: PackageArguments) -> ModelCard:
     """The card of the model in `folder`, whose figures are read from its evaluation.json and the record of its run."""
-    settings = json.loads((run / "run.json").read_text(encoding="utf-8"))["settings"]
+    settings = run_settings(run)
     model, tokenizer = load(folder)
     figures = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
     name = f"{folder.name.replace('_', '-')}-char-lstm"
     metrics = ("nats_per_char", "bits_per_char")
     data = ModelCardData(
-        language="en",
+        language=args.language,
         license="mit",
         library_name="transformers",
         pipeline_tag="text-generation",
@@ -51,7 +60,7 @@ def render_card(folder: Path, run: Path, recipe: str, seed: int) -> ModelCard:
             EvalResult(
                 task_type="text-generation",
                 dataset_type="text",
-                dataset_name=f"{BOOK}, last tenth",
+                dataset_name=f"{args.text_name}, last tenth",
                 dataset_split=figures["split"],
                 metric_type=metric,
                 metric_value=round(figures[metric], 4),
@@ -63,19 +72,47 @@ def render_card(folder: Path, run: Path, recipe: str, seed: int) -> ModelCard:
         data,
         template_path=str(TEMPLATE),
         title=name,
-        book=BOOK,
-        recipe=recipe,
-        seed=seed,
-        sample=generate_text(model, tokenizer, seed=seed).strip("\n"),
+        text_name=args.text_name,
+        text_license=args.text_license,
+        recipe=args.recipe,
+        use=use_section(args.output_dir),
+        sheet=temperature_sheet(model, tokenizer, folder, args.seed),
         layers=model.config.num_hidden_layers,
         bits_per_char_reset=figures["nats_per_char_reset"] / math.log(2),
         epochs=round(settings["num_train_epochs"]),
-        train_split=settings["train_split"],
-        row_length=settings["row_length"],
-        **{key: getattr(model.config, key) for key in ("cell_type", "hidden_size", "input_dropout", "hidden_dropout")},
+        **{key: settings[key] for key in ("train_split", "row_length", "ngram_smoothing", "ema_decay")},
+        **{key: getattr(model.config, key) for key in ("cell_type", "hidden_size")},
+        **{key: getattr(model.config, key) for key in ("input_dropout", "hidden_dropout", "output_dropout")},
         **{key: getattr(model.generation_config, key) for key in ("max_new_tokens", "temperature")},
         **{key: figures[key] for key in ("parameters", "characters", "nats_per_char_reset", *metrics)},
     )
+
+
+def use_section(model: str, revision: str | None = None, space_id: str | None = None) -> str:
+    """The card's lines of use, for a model in a folder or, with the revision to pin, on the Hub."""
+    template = Template(USE_TEMPLATE.read_text(encoding="utf-8"), trim_blocks=True, keep_trailing_newline=True)
+    return template.render(model=model, revision=revision, space_id=space_id)
+
+
+def temperature_sheet(model, tokenizer, folder: Path, seed: int) -> list[dict]:
+    """A sample at each temperature, and how new it is where the folder holds an index of the training text."""
+    index = NoveltyIndex.load(folder) if (folder / "novelty.safetensors").exists() else None
+    sheet = []
+    for number, temperature in enumerate(TEMPERATURES):
+        text = generate_text(model, tokenizer, seed=seed + number, temperature=temperature)
+        novelty = measure_novelty(text, index) if index else None
+        sheet.append({"temperature": temperature, "seed": seed + number, "text": text.strip("\n"), "novelty": novelty})
+    return sheet
+
+
+def run_settings(run: Path) -> dict:
+    return json.loads((run / "run.json").read_text(encoding="utf-8"))["settings"]
+
+
+def novelty_index(dataset: str, train_split: str) -> NoveltyIndex:
+    """The index of the rows that the run was trained on, joined to the text that they were cut from."""
+    corpus = load_from_disk(dataset)
+    return NoveltyIndex.build("".join(text for split in train_split.split("+") for text in corpus[split]["text"]))
 
 
 def package(args: PackageArguments) -> None:
@@ -87,7 +124,9 @@ def package(args: PackageArguments) -> None:
         model.save_pretrained(unfinished)
         for name in FROM_THE_RUN:
             shutil.copy(run / name, unfinished)
-        render_card(unfinished, run, args.recipe, args.seed).save(unfinished / "README.md")
+        if args.dataset:
+            novelty_index(args.dataset, run_settings(run)["train_split"]).save(unfinished)
+        render_card(unfinished, run, args).save(unfinished / "README.md")
         if output_dir.exists():
             output_dir.rename(Path(parent) / "replaced")
         unfinished.rename(output_dir)

@@ -2,26 +2,38 @@
 
 import json
 
+import numpy as np
 import pytest
+from datasets import Dataset, DatasetDict
 from huggingface_hub import ModelCard
 
-from char_lstm import load
+from char_lstm import NoveltyIndex, generate_text, load, measure_novelty
 from scripts import package
 from tests.conftest import ALICE, ROOT
 
 PACKAGE = ROOT / "modeling" / "char_lstm"
+SETTINGS = {
+    "num_train_epochs": 100.0,
+    "train_split": "train",
+    "row_length": 9,
+    "ngram_smoothing": 0.25,
+    "ema_decay": 0.5,
+}
+
+
+def finish(saved):
+    """Makes a saved model a finished run, as train.py and evaluate.py leave it."""
+    figures = {"split": "test", "parameters": 7, "characters": 11, "nats_per_char": 1.25, "bits_per_char": 1.8034}
+    (saved / "evaluation.json").write_text(json.dumps(figures | {"nats_per_char_reset": 1.5}))
+    (saved / "run.json").write_text(json.dumps({"settings": SETTINGS}))
+    (saved / "samples.json").write_text(json.dumps({"001": "aaa"}))
+    (saved / "loss.png").write_bytes(b"png")
+    return saved
 
 
 @pytest.fixture
 def run(saved):
-    """A finished run, as train.py and evaluate.py leave it."""
-    figures = {"split": "test", "parameters": 7, "characters": 11, "nats_per_char": 1.25, "bits_per_char": 1.8034}
-    (saved / "evaluation.json").write_text(json.dumps(figures | {"nats_per_char_reset": 1.5}))
-    (saved / "run.json").write_text(
-        json.dumps({"settings": {"num_train_epochs": 100.0, "train_split": "train", "row_length": 9}})
-    )
-    (saved / "loss.png").write_bytes(b"png")
-    return saved
+    return finish(saved)
 
 
 @pytest.fixture
@@ -33,8 +45,8 @@ def packaged(run, tmp_path):
 def test_a_packaged_model_holds_all_that_a_hub_repository_needs_and_nothing_else(packaged):
     assert {file.name for file in packaged.iterdir()} == {
         *("config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"),
-        *("configuration_char_lstm.py", "modeling_char_lstm.py"),
-        *("evaluation.json", "loss.png", "README.md"),
+        *(f"{part}_char_lstm.py" for part in ("configuration", "modeling", "generation", "tokenization")),
+        *("evaluation.json", "samples.json", "loss.png", "README.md"),
     }
     load(packaged)
 
@@ -46,6 +58,50 @@ def test_the_cards_figures_are_the_evaluations(packaged):
     assert "| 1.250 | 1.803 |" in card.text
     assert "| 1.500 | 2.164 |" in card.text
     assert "11 characters" in card.text
+
+
+def test_with_its_corpus_the_model_carries_the_index_of_what_it_was_trained_on_and_of_no_more(run, tmp_path):
+    rows = {"train": ["a lamp stood\n", "in the tower\n"], "validation": ["all night long\n"], "test": ["unseen by\n"]}
+    corpus = DatasetDict({split: Dataset.from_dict({"text": texts}) for split, texts in rows.items()})
+    corpus.save_to_disk(tmp_path / "corpus")
+    for train_split, text in {"train": rows["train"], "train+validation": rows["train"] + rows["validation"]}.items():
+        record = json.loads((run / "run.json").read_text())
+        record["settings"]["train_split"] = train_split
+        (run / "run.json").write_text(json.dumps(record))
+        package.main(["--run", str(run), "--output_dir", str(tmp_path / "mine"), "--dataset", str(tmp_path / "corpus")])
+        index = NoveltyIndex.load(tmp_path / "mine")
+        np.testing.assert_array_equal(index.grams, NoveltyIndex.build("".join(text)).grams)
+
+
+def test_the_card_shows_a_sample_at_each_temperature_and_how_new_it_is(run, tmp_path, story):
+    corpus = DatasetDict({"train": Dataset.from_dict({"text": [story.lower()]})})
+    corpus.save_to_disk(tmp_path / "corpus")
+    package.main(["--run", str(run), "--output_dir", str(tmp_path / "mine"), "--dataset", str(tmp_path / "corpus")])
+    text = ModelCard.load(tmp_path / "mine" / "README.md").text
+    model, tokenizer = load(tmp_path / "mine")
+    index = NoveltyIndex.load(tmp_path / "mine")
+    for seed, temperature in enumerate((0.2, 0.5, 0.8, 1.0), start=42):
+        sample = generate_text(model, tokenizer, seed=seed, temperature=temperature)
+        novelty = measure_novelty(sample, index)
+        shown = sample.strip("\n")
+        assert f"Temperature {temperature}, seed {seed}:\n\n```text\n{shown}\n```" in text
+        row = f"| {temperature} | {seed} | {100 * novelty.share_new:.0f} % | {novelty.longest_copy} characters |"
+        assert row in text
+
+
+def test_a_card_without_an_index_says_nothing_of_novelty(packaged):
+    text = ModelCard.load(packaged / "README.md").text
+    assert "Temperature 1.0, seed 45:" in text
+    assert "longest copy" not in text
+
+
+def test_the_card_names_the_text_and_its_terms(run, tmp_path):
+    settings = ["--text_name", "My Diary", "--text_license", "CC BY 4.0", "--language", "de"]
+    package.main(["--run", str(run), "--output_dir", str(tmp_path / "mine"), *settings])
+    card = ModelCard.load(tmp_path / "mine" / "README.md")
+    assert "The text: *My Diary*, CC BY 4.0." in card.text
+    assert "Alice's Adventures" not in card.content
+    assert card.data.language == "de"
 
 
 def test_packaging_again_replaces_the_folder_as_a_whole(run, packaged):

@@ -2,13 +2,14 @@
 
 import json
 import re
+from functools import partial
 
 from scripts.benchmarks.common import CELLS, PRETRAINED, RESULTS
 
 
 def cells_table() -> str:
     """Three cells with the same parameters and epochs, from their evaluations and the generation benchmark."""
-    speeds = json.loads((RESULTS / "generation.json").read_text(encoding="utf-8"))["characters_a_second"]
+    speeds = read("generation")["characters_a_second"]
     lines = ["| cell | parameters | nats per character | bits | reset at each sentence | characters a second |"]
     lines += ["|---|---|---|---|---|---|"]
     for name, speed in speeds.items():
@@ -20,20 +21,55 @@ def cells_table() -> str:
     return "\n".join(lines)
 
 
+def read(name: str) -> dict:
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def figures_table(name: str) -> str:
+    """The figures of a benchmark and the machine they were measured on."""
+    results = read(name)
+    lines = [f"| {name} | {results['unit']} |", "|---|---|"]
+    lines += [f"| {what} | {figure:.2f} |" for what, figure in results["figures"].items()]
+    machine = results["machine"]
+    return "\n".join([*lines, "", f"({machine['processor']}, {machine['cores']} cores, torch {machine['torch']})"])
+
+
 def generation_table() -> str:
-    """The ratios of the generation benchmark and the machine they were measured on."""
-    results = json.loads((RESULTS / "generation.json").read_text(encoding="utf-8"))
-    lines = ["| generation | ratio |", "|---|---|"]
-    lines += [f"| {name} | {ratio:.2f} |" for name, ratio in results["figures"].items()]
-    milliseconds = 1000 * results["seconds"]["one_text"]["ours"]
-    lines += ["", f"500 characters take {milliseconds:.0f} ms ({results['machine']['processor']}, one thread)."]
+    milliseconds = 1000 * read("generation")["seconds"]["one_text"]["ours"]
+    return f"{figures_table('generation')}\n\n500 characters take {milliseconds:.0f} ms on one thread."
+
+
+def quality_table() -> str:
+    """What predicts the last tenth of the book, best first."""
+    models = read("quality")["models"]
+    lines = ["| model | parameters | nats per character | bits |", "|---|---|---|---|"]
+    for name, result in sorted(models.items(), key=lambda item: item[1]["nats_per_char"]):
+        parameters = f"{result['parameters']:,}" if "parameters" in result else ""
+        lines.append(f"| {name} | {parameters} | {result['nats_per_char']:.3f} | {result['bits_per_char']:.3f} |")
+    return "\n".join(lines)
+
+
+def onnx_table() -> str:
+    """Size and quality of the exported step."""
+    results = read("onnx")
+    lines = ["| | bytes | nats per character |", "|---|---|---|"]
+    for name in ("model.onnx", "model_int8.onnx"):
+        lines.append(f"| {name} | {results['bytes'][name]:,} | {results['test'][name]['nats_per_char']:.4f} |")
+    return "\n".join(lines)
+
+
+def watch_it_learn() -> str:
+    """What the packaged Alice wrote from one seed after some epochs."""
+    samples = json.loads((PRETRAINED / "alice" / "samples.json").read_text(encoding="utf-8"))
+    lines = ["| after epoch | 100 of the 500 characters |", "|---|---|"]
+    lines += [f"| {epoch} | {samples[f'{epoch:03}'][:100].strip()} |".replace("\n", " / ") for epoch in (1, 5, 20, 100)]
     return "\n".join(lines)
 
 
 def intents_table() -> str:
     """The intent classifier beside counting words, on the test phrasings and on training phrasings held out."""
-    files = {"test phrasings": "intents.json", "a quarter of the training phrasings": "intents_held_out.json"}
-    scores = {name: json.loads((RESULTS / file).read_text(encoding="utf-8"))["scores"] for name, file in files.items()}
+    files = {"test phrasings": "intents", "a quarter of the training phrasings": "intents_held_out"}
+    scores = {name: read(file)["scores"] for name, file in files.items()}
     methods = scores["test phrasings"]
     lines = ["| macro-F1 on | " + " | ".join(methods) + " |", "|---" * (1 + len(methods)) + "|"]
     for name, score in scores.items():
@@ -41,13 +77,23 @@ def intents_table() -> str:
     return "\n".join(lines)
 
 
-TABLES = {"cells": cells_table, "generation": generation_table, "intents": intents_table}
+TABLES = {
+    "quality": quality_table,
+    "watch it learn": watch_it_learn,
+    "cells": cells_table,
+    "generation": generation_table,
+    "training": partial(figures_table, "training"),
+    "scale": partial(figures_table, "scale"),
+    "serving": partial(figures_table, "serving"),
+    "onnx": onnx_table,
+    "intents": intents_table,
+}
 
 
 def with_tables(readme: str) -> str:
     """The README with what stands between each pair of table marks made anew."""
     for name, table in TABLES.items():
-        begin, end = f"<!-- table: {name} -->\n", "\n<!-- end -->"
+        begin, end = f"<!-- table: {name} -->\n", "<!-- end -->"
         pattern = re.compile(re.escape(begin) + r".*?" + re.escape(end), re.DOTALL)
-        readme = pattern.sub(lambda _, table=table, begin=begin, end=end: begin + table() + end, readme)
+        readme = pattern.sub(lambda _, table=table, begin=begin, end=end: begin + table() + "\n" + end, readme)
     return readme

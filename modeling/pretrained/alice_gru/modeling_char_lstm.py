@@ -173,14 +173,16 @@ class CharLstmModel(CharLstmPreTrainedModel):
         return_dict = return_dict if return_dict is not None else self.config.return_dict
 
         hidden = self.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds  # (batch, time, input)
-        past = past_key_values.states if past_key_values is not None else [None] * len(self.layers)
+        zeros = hidden.new_zeros(hidden.shape[0], self.config.hidden_size)  # (batch, hidden)
+        past = past_key_values.states if past_key_values is not None else [(zeros, zeros)] * len(self.layers)
         padding = Padding.of(attention_mask, hidden.shape[1], state_wanted=use_cache)
 
         hidden = padding.to_front(hidden)
         all_hidden, states = [hidden], []
         for index, (layer, state) in enumerate(zip(self.layers, past, strict=True)):
             hidden = self.hidden_dropout(hidden) if index else self.input_dropout(hidden)
-            hidden, state = padding.run(layer, hidden, state)  # (batch, time, hidden), 2 x (batch, hidden)
+            is_lstm = self.config.cell_type == "lstm"  # not asked of the layer, which peft may have wrapped
+            hidden, state = padding.run(layer, hidden, state, is_lstm)  # (batch, time, hidden), 2 x (batch, hidden)
             all_hidden.append(hidden)
             states.append(state)
 
@@ -225,15 +227,12 @@ class Padding:
         """(batch, time, width) with every character where it was."""
         return x if self.order is None else _take(x, self.order.argsort(dim=1))
 
-    def run(self, layer: nn.RNNBase, x: Tensor, state: tuple[Tensor, Tensor] | None):
+    def run(self, layer: nn.RNNBase, x: Tensor, state: tuple[Tensor, Tensor], is_lstm: bool):
         """Runs one layer over x, (batch, time, width); returns its output, (batch, time, hidden), and its state."""
-        is_lstm = isinstance(layer, nn.LSTM)
-        if state is None:
-            state = (x.new_zeros(x.shape[0], layer.hidden_size),) * 2
         past = tuple(part.unsqueeze(0) for part in state) if is_lstm else state[0].unsqueeze(0)
 
         if x.shape[1] == 0:  # nothing to read
-            return x.new_zeros(x.shape[0], 0, layer.hidden_size), state
+            return x.new_zeros(x.shape[0], 0, state[0].shape[1]), state
         if self.lengths is None or x.shape[1] == 1:
             output, last = layer(x, past)
         else:

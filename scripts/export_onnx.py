@@ -1,0 +1,173 @@
+"""Exports one step of a model to ONNX, for use outside Python: a character and the state go in, scores and state out.
+
+    python scripts/export_onnx.py --model modeling/pretrained/alice --output_dir onnx
+    python scripts/export_onnx.py --model modeling/pretrained/alice --output_dir onnx --dataset data/alice \\
+        --json scripts/results/onnx.json
+
+Writes model.onnx and model_int8.onnx. Each maps
+    input_ids (batch,) int64, output and cell_state (layers, batch, hidden) float32, zeros before the first character
+to  logits (batch, vocab), next_output and next_cell_state.
+With a corpus it also measures both on its test split.
+"""
+
+import json
+import math
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from datasets import load_from_disk
+from onnxruntime import InferenceSession, SessionOptions
+from onnxruntime.quantization import quantize_dynamic
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
+from tqdm.auto import tqdm
+from transformers import HfArgumentParser
+
+from char_lstm import load, normalise
+from char_lstm.cells_char_lstm import CELL_STEPS
+from char_lstm.loading import CheckpointError
+
+INPUTS = ("input_ids", "output", "cell_state")
+OUTPUTS = ("logits", "next_output", "next_cell_state")
+FLOAT, INT8 = "model.onnx", "model_int8.onnx"
+
+
+@dataclass
+class ExportArguments:
+    model: str = field(metadata={"help": "A folder or an id on the Hub."})
+    output_dir: str = field(metadata={"help": "Where model.onnx and model_int8.onnx go."})
+    dataset: str | None = field(default=None, metadata={"help": "A folder written by build_corpus.py, to measure on."})
+    json: str | None = field(default=None, metadata={"help": "Write sizes and figures to this file."})
+
+
+class OneStep(nn.Module):
+    """The step as `cells_char_lstm` writes it, from a character to the scores of the next."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model, self.lm_head = model.model, model.lm_head
+        self.step = CELL_STEPS[model.config.cell_type]
+        table = model.model.embed_tokens.weight
+        self.is_one_hot = torch.equal(table, torch.eye(*table.shape))
+
+    def embed(self, input_ids: Tensor) -> Tensor:
+        """The first layer's inputs; an identity needs no table."""
+        if self.is_one_hot:
+            return one_hot(input_ids, self.model.config.vocab_size).float()
+        return self.model.embed_tokens(input_ids)
+
+    def forward(self, input_ids: Tensor, output: Tensor, cell_state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(batch,), (layers, batch, hidden) twice -> (batch, vocab), (layers, batch, hidden) twice."""
+        x = self.embed(input_ids)  # (batch, input)
+        steps = []
+        for layer, *state in zip(self.model.layers, output, cell_state, strict=True):
+            steps.append(self.step(layer, x, state))
+            x = steps[-1].output  # (batch, hidden)
+        return self.lm_head(x), torch.stack([s.output for s in steps]), torch.stack([s.cell_state for s in steps])
+
+
+def export(model, tokenizer, folder: Path) -> None:
+    """Writes both variants into `folder`, with the tokens in the order of their ids as metadata."""
+    batch = 2  # any but 1, which would be taken for a constant
+    state = torch.zeros(2, model.config.num_hidden_layers, batch, model.config.hidden_size)
+    free = torch.export.Dim("batch")
+    program = torch.onnx.export(
+        OneStep(model).eval(),
+        (torch.zeros(batch, dtype=torch.long), *state),
+        input_names=INPUTS,
+        output_names=OUTPUTS,
+        dynamic_shapes=({0: free}, {1: free}, {1: free}),
+        dynamo=True,
+        verbose=False,
+    )
+    tokens = tokenizer.convert_ids_to_tokens(range(model.config.vocab_size))
+    exported = without_origins(program.model_proto)
+    onnx.helper.set_model_props(exported, {"tokens": json.dumps(tokens)})
+    onnx.save(exported, folder / FLOAT)
+    quantize_dynamic(folder / FLOAT, folder / INT8, per_channel=True)
+
+
+def without_origins(exported: onnx.ModelProto) -> onnx.ModelProto:
+    """The graph without the notes on which line of Python each part comes from."""
+    graph = exported.graph
+    for part in (exported, graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
+        del part.metadata_props[:]
+    for node in graph.node:
+        node.name = ""
+    del graph.value_info[:]
+    return exported
+
+
+class OnnxDecoder:
+    """One exported step in onnxruntime, and the state of one text."""
+
+    def __init__(self, path: Path):
+        options = SessionOptions()
+        options.intra_op_num_threads = 1  # a step is too small to share
+        self.session = InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        layers, _, hidden = self.session.get_inputs()[1].shape
+        self.state = [np.zeros((layers, 1, hidden), np.float32)] * 2
+
+    def step(self, character: int) -> np.ndarray:
+        """Reads a character; returns the scores of the next, (vocab,)."""
+        given = dict(zip(INPUTS, [np.array([character]), *self.state], strict=True))
+        logits, *self.state = self.session.run(OUTPUTS, given)
+        return logits[0]
+
+
+def nats_per_char(path: Path, ids: list[int], bos: int) -> float:
+    """What a text's characters, ids (time,), cost on average, the state carried, the first given bos."""
+    decoder, nats = OnnxDecoder(path), 0.0
+    for past, character in tqdm(zip([bos, *ids], ids, strict=False), total=len(ids), desc=path.name, leave=False):
+        logits = decoder.step(past).astype(np.float64)
+        nats += np.logaddexp.reduce(logits) - logits[character]
+    return nats / len(ids)
+
+
+def measure(model, tokenizer, folder: Path, dataset: str) -> dict:
+    """Nats per character of both variants on the test split, and the split's length."""
+    text = normalise(tokenizer, "".join(load_from_disk(dataset)["test"]["text"]))
+    ids = tokenizer(text, add_special_tokens=False).input_ids
+    figures = {name: nats_per_char(folder / name, ids, model.config.bos_token_id) for name in (FLOAT, INT8)}
+    return {"characters": len(ids)} | {
+        name: {"nats_per_char": nats, "bits_per_char": nats / math.log(2)} for name, nats in figures.items()
+    }
+
+
+def run(args: ExportArguments) -> dict:
+    model, tokenizer = load(args.model)
+    output_dir = Path(args.output_dir)
+    output_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output_dir) as unfinished:
+        export(model, tokenizer, Path(unfinished))
+        for name in (FLOAT, INT8):
+            shutil.move(Path(unfinished) / name, output_dir / name)
+    results = {"bytes": {name: (output_dir / name).stat().st_size for name in (FLOAT, INT8)}}
+    results["bytes"]["parameters"] = sum(parameter.numel() * 4 for parameter in model.parameters())
+    if args.dataset:
+        results["test"] = measure(model, tokenizer, output_dir, args.dataset)
+    if args.json:
+        unfinished = Path(f"{args.json}.unfinished")
+        unfinished.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        unfinished.replace(args.json)
+    print(json.dumps(results, indent=2))
+    return results
+
+
+def main(argv: list[str] | None = None) -> None:
+    (args,) = HfArgumentParser(ExportArguments, description=__doc__).parse_args_into_dataclasses(argv)
+    try:
+        run(args)
+    except (CheckpointError, ValueError, OSError) as error:
+        print(f"export_onnx.py: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -31,6 +31,7 @@ VERBS = {
     "training": "characters a second against a bare nn.LSTM loop, and the share of padding",
     "scale": "corpora of 1, 10 and 100 MB: seconds, memory, training speed",
     "serving": "20 clients of the Space against one",
+    "variants": "a table of recipes that differ in one thing, from configs/variants.yaml",
     "quality": "nats per character on the test split, beside counting and a transformer of the same size",
 }
 
@@ -41,11 +42,13 @@ def main(argv: list[str] | None = None) -> None:
     for name, what in VERBS.items():
         verb = verbs.add_parser(name, help=what)
         verb.add_argument("--json", type=Path, required=True, help="where the figures go; the PNG goes beside it")
-        if name != "quality":
+        if name not in ("quality", "variants"):
             verb.add_argument("--repeats", type=int, default=9, help="runs of each candidate; medians are kept")
     for name in ("training", "quality"):
         verbs.choices[name].add_argument("--dataset", required=True, help="a folder written by build_corpus.py")
     verbs.choices["quality"].add_argument("--minutes", type=float, default=10, help="the transformer's training time")
+    verbs.choices["variants"].add_argument("--text", required=True, help="the text that all of them learn")
+    verbs.choices["variants"].add_argument("--table", required=True, help="which table of configs/variants.yaml")
     verbs.add_parser("tables", help="make the README's tables from the committed results")
     options = vars(parser.parse_args(argv))
 
@@ -55,6 +58,8 @@ def main(argv: list[str] | None = None) -> None:
         return
     measure = import_module(f"scripts.benchmarks.{options.pop('verb')}").measure
     path = options.pop("json")
+    if "table" in options:  # long: it writes row by row
+        options["json_path"] = path
     results = measure(**options)
     results = {"machine": machine(), **results}
     path.parent.mkdir(parents=True, exist_ok=True)

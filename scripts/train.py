@@ -90,6 +90,9 @@ class Recipe(TrainingArguments):
     row_length: int = field(
         default=128, metadata={"help": "Join sentences that follow each other to rows of about this length; 0: do not."}
     )
+    window_length: int = field(
+        default=0, metadata={"help": "Random windows of this many characters with one target each; 0: sentences."}
+    )
     ngram_smoothing: float = field(
         default=0.7, metadata={"help": "Share of the target that is what counting expects; the rest is the character."}
     )
@@ -213,6 +216,24 @@ class Sentences(torch.utils.data.Dataset):
         return row
 
 
+class Windows(torch.utils.data.Dataset):
+    """The tutorial's rows: each stretch of `length` characters of a text, with the next one as its only target."""
+
+    def __init__(self, rows: Dataset, length: int):
+        self.length = length
+        rows = rows.with_format("torch", columns=["input_ids", "length"])
+        self.ids = torch.cat([row["input_ids"][1 : row["length"]] for row in rows])  # (characters,)
+
+    def __len__(self) -> int:
+        return len(self.ids) - self.length
+
+    def __getitem__(self, start: int) -> dict[str, torch.Tensor]:
+        input_ids = self.ids[start : start + self.length + 1]
+        is_target = torch.arange(self.length + 1) == self.length
+        labels = input_ids.masked_fill(~is_target, -100)
+        return {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids), "labels": labels}
+
+
 class JoinedSentences(Sampler):
     """An epoch: every sentence once, joined to rows of about `row_length` that begin elsewhere each time, in batches.
 
@@ -263,10 +284,11 @@ def collate(rows: list[dict]) -> dict[str, torch.Tensor]:
     lengths = torch.tensor([int(row["attention_mask"].sum()) for row in rows])  # (batch,)
     input_ids = pad_sequence([row["input_ids"][:length] for row, length in zip(rows, lengths, strict=True)], True)
     attention_mask = (torch.arange(input_ids.shape[1]) < lengths.unsqueeze(1)).long()
+    labels = [row.get("labels", row["input_ids"])[:length] for row, length in zip(rows, lengths, strict=True)]
     batch = {
         "input_ids": input_ids,  # a pad is 0, the tokenizer's first token
         "attention_mask": attention_mask,
-        "labels": input_ids.masked_fill(attention_mask == 0, -100),
+        "labels": pad_sequence(labels, True, padding_value=-100),
     }
     if "expected" in rows[0]:
         batch["expected"] = pad_sequence([row["expected"] for row in rows], True)
@@ -284,6 +306,12 @@ def counted_expectations(recipe: Recipe, rows: Dataset, tokenizer: PreTrainedTok
     text = "".join(rows["text"])
     ids = np.array(tokenizer.convert_tokens_to_ids(list(text)))
     return cross_fitted(ids, len(tokenizer), recipe.ngram_order, FOLDS)
+
+
+def training_set(recipe: Recipe, rows: Dataset, tokenizer: PreTrainedTokenizerFast) -> Sentences | Windows:
+    if recipe.window_length:
+        return Windows(rows, recipe.window_length)
+    return Sentences(rows, counted_expectations(recipe, rows, tokenizer))
 
 
 # Model
@@ -357,6 +385,8 @@ class CharTrainer(Trainer):
             self.add_callback(averaging)
 
     def get_train_dataloader(self) -> DataLoader:
+        if self.args.window_length:
+            return super().get_train_dataloader()
         batches = JoinedSentences(self.train_dataset.lengths, self.args.row_length, self.args.train_batch_size)
         loader = DataLoader(
             self.train_dataset,
@@ -581,7 +611,7 @@ def train(recipe: Recipe) -> Trainer:
         averaging=AverageWeights(recipe.ema_decay, checkpoint) if recipe.ema_decay else None,
         model=model,
         args=recipe,
-        train_dataset=Sentences(rows, counted_expectations(recipe, rows, tokenizer)),
+        train_dataset=training_set(recipe, rows, tokenizer),
         eval_dataset=corpus["validation"].with_format("torch") if held_out else None,
         data_collator=collate,
         processing_class=tokenizer,

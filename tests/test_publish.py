@@ -142,7 +142,7 @@ class TestPublishing:
         package = {f"char_lstm/{path.name}" for path in publish.PACKAGE.iterdir() if path.is_file()}
         compared = {name for name in shown if name.startswith("pretrained/")}
         assert shown.keys() - compared == {".gitattributes", "app.py", "README.md", "requirements.txt", *package}
-        assert compared == {f"pretrained/alice_rnn/{name}" for name in NEEDED}
+        assert compared == {f"pretrained/alice_rnn/{name}" for name in (*NEEDED, "evaluation.json")}
         assert hub.repos[SPACE].variables == {"MODEL_ID": "user/tiny"}
 
     def test_the_cards_name_each_other_and_pin_the_revision(self, command, hub):

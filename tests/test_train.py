@@ -161,6 +161,27 @@ def test_the_rows_of_a_batch_are_of_like_length(row_length, batch_size, bound):
     assert 1 - sum(map(sum, batches)) / computed < bound
 
 
+def test_windows_are_the_texts_stretches_with_one_target_each(corpus, tokenizer):
+    rows = datasets.load_from_disk(corpus)["train"]
+    text = "".join(rows["text"])
+    windows = train.Windows(rows, 20)
+    assert len(windows) == len(text) - 20
+    for start in (0, 777, len(windows) - 1):
+        row = windows[start]
+        assert tokenizer.decode(row["input_ids"]) == text[start : start + 21]
+        assert row["labels"].tolist() == [-100] * 20 + [row["input_ids"][-1]]
+    assert train.collate([windows[0], windows[5]])["labels"][:, :-1].eq(-100).all()
+
+
+def test_the_tutorials_recipe_trains_on_windows(corpus, tmp_path):
+    tutorial = ROOT / "scripts" / "configs" / "tutorial.yaml"
+    command = ["--config", str(tutorial), "--dataset", str(corpus), "--output_dir", str(tmp_path)]
+    short = shlex.split("--hidden_size 8 --max_steps 3 --report_to none --disable_tqdm true --use_cpu true")
+    train.main([*command, *short])
+    model, _ = load(tmp_path)
+    assert (model.config.hidden_dropout, model.config.output_dropout) == (0.2, 0.2)
+
+
 def test_a_final_run_trains_on_validation_too_and_shows_no_held_out_loss(finished, corpus, tmp_path):
     output_dir = run(corpus, tmp_path / "run", "--train_split", "train+validation", "--max_steps", "2")
     corpora = train.read_corpus(train.parse(["--dataset", str(corpus)]))[0]

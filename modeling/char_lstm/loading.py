@@ -37,7 +37,7 @@ def load(model_id: str | Path, *, revision: str | None = None):
 
     from .modeling_char_lstm import CharLstmForCausalLM
 
-    folder = _folder(model_id, revision)
+    folder = checkpoint_folder(model_id, revision)
     _read_checked(folder)
     model = CharLstmForCausalLM.from_pretrained(folder)
     return model.eval(), PreTrainedTokenizerFast.from_pretrained(folder)
@@ -45,12 +45,13 @@ def load(model_id: str | Path, *, revision: str | None = None):
 
 def load_decoder(model_id: str | Path, *, revision: str | None = None) -> tuple[CharLstmDecoder, Tokenizer]:
     """What `load` loads, without torch and transformers: enough to write text on a CPU. Raises the same errors."""
-    config, generation_config, weights, tokenizer = _read_checked(_folder(model_id, revision))
+    config, generation_config, weights, tokenizer = _read_checked(checkpoint_folder(model_id, revision))
     tokenizer.encode_special_tokens = True  # as `split_special_tokens` in tokenizer_config.json
     return CharLstmDecoder(weights, config, generation_config), tokenizer
 
 
-def _folder(model_id: str | Path, revision: str | None) -> Path:
+def checkpoint_folder(model_id: str | Path, revision: str | None) -> Path:
+    """The folder of a checkpoint, brought from the Hub if it is none here. Raises CheckpointError if there is none."""
     if Path(model_id).is_dir():
         return Path(model_id)
     if Path(model_id).exists() or str(model_id).count("/") != 1 or str(model_id).startswith((".", "/")):

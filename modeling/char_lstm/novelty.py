@@ -12,7 +12,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from .loading import CheckpointError, _folder
+from .loading import CheckpointError, checkpoint_folder
 
 GRAM = 8  # characters in a hash
 SHORTEST = 20  # characters of a copy, some four words: any two texts in one language share many shorter passages
@@ -55,7 +55,7 @@ class NoveltyIndex:
         Raises:
             CheckpointError: there is none, or it is broken.
         """
-        path = _folder(model_id, revision) / FILE
+        path = checkpoint_folder(model_id, revision) / FILE
         if not path.is_file():
             raise CheckpointError(f"{path} is missing")
         try:

@@ -1,0 +1,58 @@
+"""Recipes that differ in one thing, trained one after the other and tested on the same part of the same text."""
+
+import json
+import tempfile
+import time
+from pathlib import Path
+
+import yaml
+from datasets import load_from_disk
+
+from char_lstm import load
+from scripts import train
+from scripts.benchmarks.common import ROOT
+from scripts.build_corpus import build_corpus
+from scripts.evaluate import evaluate
+
+CONFIGS = ROOT / "scripts" / "configs"
+COMMON = {"train_split": "train+validation", "save_strategy": "no", "report_to": "none", "disable_tqdm": True}
+
+
+def arguments(settings: dict, dataset: Path, output_dir: Path) -> list[str]:
+    """The command line of train.py for a row."""
+    settings = {"config": "alice.yaml", **settings, **COMMON}
+    settings["config"] = CONFIGS / settings["config"]
+    named = {**settings, "dataset": dataset, "output_dir": output_dir}
+    return [part for name, value in named.items() for part in (f"--{name}", str(value))]
+
+
+def run(settings: dict, text: str, folder: Path) -> dict:
+    """Trains one row on a corpus of its own and tests it."""
+    settings = dict(settings)
+    corpus = settings.pop("corpus", {})
+    build_corpus(folder / "corpus", text=text, **corpus)
+    start = time.perf_counter()
+    trainer = train.train(train.parse(arguments(settings, folder / "corpus", folder / "run")))
+    seconds = time.perf_counter() - start
+    model, tokenizer = load(folder / "run")
+    figures = evaluate(model, tokenizer, load_from_disk(folder / "corpus")["test"])
+    command = " ".join(f"--{name} {value}" for name, value in settings.items())
+    done = {"steps": trainer.state.global_step, "epochs": trainer.state.epoch, "seconds": seconds}
+    return {"corpus": corpus, "arguments": command, **done, **figures}
+
+
+def measure(text: str, table: str, json_path: Path) -> dict:
+    """One table of variants.yaml; rows that stand in the file already are kept, so a run can be cut off and go on."""
+    rows = yaml.safe_load((CONFIGS / "variants.yaml").read_text(encoding="utf-8"))[table]
+    known = json.loads(json_path.read_text(encoding="utf-8")) if json_path.exists() else {}
+    results = known.get("rows", {})
+    for name, settings in rows.items():
+        if name not in results:
+            with tempfile.TemporaryDirectory() as folder:
+                results[name] = run(settings, text, Path(folder))
+            train.write_json(json_path, {**known, "rows": results})
+    return {
+        "rows": {name: results[name] for name in rows},
+        "unit": "nats per character, test split",
+        "figures": {name: results[name]["nats_per_char"] for name in rows},
+    }

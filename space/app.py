@@ -296,8 +296,9 @@ def write_tab(demo: gr.Blocks):
                 again = gr.Button("New seed", min_width=80)
                 stop = gr.Button("Stop", min_width=80)
             seed = seed_box()
-            with gr.Accordion("Model and settings", open=False):
-                model, temperature = model_radio(), temperature_slider()
+            model = model_radio()
+            with gr.Accordion("Settings", open=False):
+                temperature = temperature_slider()
                 top_k = gr.Slider(
                     0, 100, usual.top_k, step=1, precision=0, label="Top k", info="the k likeliest alone; 0: all"
                 )

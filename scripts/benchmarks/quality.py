@@ -18,7 +18,7 @@ from scripts.train import AverageWeights, CharTrainer, Recipe, Sentences, collat
 
 ORDERS = range(3, 11)
 FINAL = "train+validation"
-RECIPES = ("alice", "alice_best", "alice_gru", "alice_rnn")
+RECIPES = ("alice", "alice_best")
 WIDTH, LAYERS = 128, 4  # of the transformer: as many parameters as two layers of 256 LSTM units
 TRIAL = 20  # steps that are timed to know how many fit
 

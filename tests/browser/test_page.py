@@ -121,7 +121,6 @@ def test_stop_ends_the_text_midway(visit, monkeypatch):
 
 def test_a_link_writes_the_same_text_again_and_a_new_seed_another(visit):
     page = visit()
-    page.get_by_role("button", name="Model and settings").click()
     page.get_by_label("alice_gru").first.check()
     text = write(page, "“Why?” said the Hatter & so")
     link = page.get_by_role("link", name="Link to this text").get_attribute("href")
@@ -198,7 +197,7 @@ def test_nothing_is_wider_than_a_phone(visit):
 def test_every_control_has_a_name_and_is_reached_by_the_keyboard(visit):
     page = visit()
     write(page)
-    page.get_by_role("button", name="Model and settings").click()
+    page.get_by_role("button", name="Settings").click()
     wanted = page.evaluate("""() => [...document.querySelectorAll("button, input, textarea, a, [role=listbox]")]
         .filter(control => control.checkVisibility() && !control.disabled && control.tabIndex >= 0)
         .map((control, index) => control.dataset.control = index).length""")
@@ -231,7 +230,7 @@ def test_axe_finds_nothing_serious(visit, theme):
 
     check()
     write(page)
-    page.get_by_role("button", name="Model and settings").click()
+    page.get_by_role("button", name="Settings").click()
     check()
     look_inside(page)
     check()

@@ -1,0 +1,475 @@
+"""A character-level recurrent language model in the shape transformers expects.
+
+Two promises hold everywhere: the recurrent state is explicit (`past_key_values` in, `past_key_values` out, and a
+text in two halves equals the text whole), and padding is exact (pads on either side change neither the logits of
+real characters, nor the state, nor the loss).
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from transformers import Cache, GenerationMixin, PreTrainedModel
+from transformers import initialization as init
+from transformers.cache_utils import CacheLayerMixin
+from transformers.generation import GenerateDecoderOnlyOutput
+from transformers.modeling_outputs import (
+    BaseModelOutputWithPast,
+    CausalLMOutputWithPast,
+    SequenceClassifierOutputWithPast,
+)
+
+from .configuration_char_lstm import CharLstmConfig
+from .generation_char_lstm import as_decoder, expected_shapes, write
+
+RECURRENT_LAYERS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+
+
+class RecurrentCacheLayer(CacheLayerMixin):
+    """The state of one layer: `keys` is its past output h, `values` its cell state c, both (batch, hidden).
+
+    Cells without a cell state hold h twice.
+    """
+
+    def __init__(self, output: Tensor, cell_state: Tensor, seen: int):
+        super().__init__()
+        self.keys, self.values, self.seen = output, cell_state, seen
+        self.is_initialized = True
+
+    def get_seq_length(self) -> int:
+        """Characters read so far, pads included, as `generate` counts them."""
+        return self.seen
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        return self.seen + query_length, 0
+
+    def get_max_length(self) -> int:
+        return -1
+
+    get_max_cache_shape = get_max_length  # its name in transformers 5.17
+
+    def batch_repeat_interleave(self, repeats: int) -> None:
+        self.keys = self.keys.repeat_interleave(repeats, dim=0)
+        self.values = self.values.repeat_interleave(repeats, dim=0)
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        self.keys, self.values = self.keys[indices], self.values[indices]
+
+    def crop(self, *_):
+        raise NotImplementedError("a recurrent state cannot forget its last characters; start again from the text")
+
+    def lazy_initialization(self, *_):
+        raise NotImplementedError("a recurrent state is made by the model's forward")
+
+    update = lazy_initialization
+
+
+class RecurrentCache(Cache):
+    """The recurrent state of a whole model, as `past_key_values`. `forward` returns a new one and changes none."""
+
+    def __init__(self, states: list[tuple[Tensor, Tensor]], seen: int):
+        super().__init__(layers=[RecurrentCacheLayer(*state, seen) for state in states])
+
+    @property
+    def states(self) -> list[tuple[Tensor, Tensor]]:
+        """(h, c) of each layer, each (batch, hidden)."""
+        return [(layer.keys, layer.values) for layer in self.layers]
+
+
+class CharLstmPreTrainedModel(PreTrainedModel):
+    config_class = CharLstmConfig
+    base_model_prefix = "model"
+    supports_gradient_checkpointing = False
+    _is_stateful = True  # no assisted decoding: a state cannot step back
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module):
+        """Orthogonal recurrent blocks (Saxe et al. 2014), and gates that keep the past (Jozefowicz et al. 2015)."""
+        if isinstance(module, nn.RNNBase):
+            hidden = module.hidden_size
+            blocks = module.weight_hh_l0.shape[0] // hidden
+            orthogonal = [nn.init.orthogonal_(torch.empty(hidden, hidden)) for _ in range(blocks)]
+            init.copy_(module.weight_hh_l0, torch.cat(orthogonal))
+            init.xavier_uniform_(module.weight_ih_l0)
+            init.zeros_(module.bias_hh_l0)
+            bias = torch.zeros(blocks * hidden)
+            if blocks > 1:
+                bias[hidden : 2 * hidden] = 1.0  # the forget gate of an LSTM, the update gate of a GRU
+            init.copy_(module.bias_ih_l0, bias)
+        elif isinstance(module, nn.Embedding) and self.config.embedding_size == 0:
+            init.eye_(module.weight)
+        elif isinstance(module, nn.Embedding):
+            init.normal_(module.weight, std=module.embedding_dim**-0.5)  # rows about as long as a one-hot
+        elif isinstance(module, nn.Linear):
+            bound = module.in_features**-0.5  # small first scores: larger ones learn the training text by heart sooner
+            init.uniform_(module.weight, -bound, bound)
+            init.zeros_(module.bias)
+
+
+class LockedDropout(nn.Dropout):
+    """Dropout with one mask a row, the same at every character (Gal and Ghahramani 2016)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * super().forward(x.new_ones(x.shape[0], 1, x.shape[2]))  # (batch, time, hidden)
+
+
+def _hidden_dropout(config: CharLstmConfig, rate: float) -> nn.Dropout:
+    return LockedDropout(rate) if config.locked_dropout else nn.Dropout(rate)
+
+
+class CharLstmModel(CharLstmPreTrainedModel):
+    """Characters to hidden states: embedding, dropout, and recurrent layers with dropout between them."""
+
+    def __init__(self, config: CharLstmConfig):
+        super().__init__(config)
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.input_size)
+        self.embed_tokens.weight.requires_grad_(config.embedding_size != 0)  # a one-hot is not learnt
+        self.input_dropout = nn.Dropout(config.input_dropout)
+        self.hidden_dropout = _hidden_dropout(config, config.hidden_dropout)
+        recurrent = RECURRENT_LAYERS[config.cell_type]
+        widths = [config.input_size] + [config.hidden_size] * (config.num_hidden_layers - 1)
+        self.layers = nn.ModuleList(recurrent(width, config.hidden_size, batch_first=True) for width in widths)
+        self.post_init()
+
+    def train(self, mode: bool = True):
+        if self.config.embedding_size == 0:
+            self.embed_tokens.weight.requires_grad_(False)  # `from_pretrained` makes every weight trainable again
+        return super().train(mode)
+
+    def get_input_embeddings(self) -> nn.Embedding:
+        return self.embed_tokens
+
+    def set_input_embeddings(self, value: nn.Embedding):
+        self.embed_tokens = value
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        past_key_values: RecurrentCache | None = None,
+        inputs_embeds: Tensor | None = None,
+        use_cache: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        **kwargs,
+    ) -> BaseModelOutputWithPast | tuple:
+        """Reads characters from a state and returns every hidden state and the state after the last character.
+
+        Args:
+            input_ids: (batch, time), or `inputs_embeds`: (batch, time, input_size).
+            attention_mask: (batch, time) or longer, whose last `time` columns count; 0 marks a pad, on any side.
+            past_key_values: the state to start from; zeros when left out. It is not changed.
+            use_cache: return the state; defaults to the configuration's, and to `False` while training.
+
+        Raises:
+            ValueError: both or neither of `input_ids` and `inputs_embeds`.
+        """
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("pass either input_ids or inputs_embeds")
+        if use_cache is None:
+            use_cache = self.config.use_cache and not self.training
+        output_hidden_states = (
+            output_hidden_states if output_hidden_states is not None else self.config.output_hidden_states
+        )
+        return_dict = return_dict if return_dict is not None else self.config.return_dict
+
+        hidden = self.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds  # (batch, time, input)
+        zeros = hidden.new_zeros(hidden.shape[0], self.config.hidden_size)  # (batch, hidden)
+        past = past_key_values.states if past_key_values is not None else [(zeros, zeros)] * len(self.layers)
+        padding = Padding.of(attention_mask, hidden.shape[1], state_wanted=use_cache)
+
+        hidden = padding.to_front(hidden)
+        all_hidden, states = [hidden], []
+        for index, (layer, state) in enumerate(zip(self.layers, past, strict=True)):
+            hidden = self.hidden_dropout(hidden) if index else self.input_dropout(hidden)
+            is_lstm = self.config.cell_type == "lstm"  # not asked of the layer, which peft may have wrapped
+            hidden, state = padding.run(layer, hidden, state, is_lstm)  # (batch, time, hidden), 2 x (batch, hidden)
+            all_hidden.append(hidden)
+            states.append(state)
+
+        seen = hidden.shape[1] + (past_key_values.get_seq_length() if past_key_values is not None else 0)
+        output = BaseModelOutputWithPast(
+            last_hidden_state=padding.to_place(hidden),
+            past_key_values=RecurrentCache(states, seen) if use_cache else None,
+            hidden_states=tuple(map(padding.to_place, all_hidden)) if output_hidden_states else None,
+        )
+        return output if return_dict else output.to_tuple()
+
+
+class Padding:
+    """Makes pads invisible: real characters move to the front, run as packed sequences, and move back.
+
+    `order` (batch, time) says where each position's character comes from, `lengths` (batch,) how many are real;
+    both are `None` where there is nothing to do.
+    """
+
+    def __init__(self, order: Tensor | None = None, lengths: Tensor | None = None):
+        self.order, self.lengths = order, lengths
+
+    @classmethod
+    def of(cls, attention_mask: Tensor | None, time: int, *, state_wanted: bool) -> "Padding":
+        if attention_mask is None:
+            return cls()
+        real = attention_mask[:, -time:].bool()  # (batch, time)
+        if time == 1:  # one step of decoding: no data-dependent branch, so that it can be captured and exported
+            return cls(lengths=real.sum(dim=1))
+        if real.all():
+            return cls()
+        if (real[:, 1:] <= real[:, :-1]).all():  # pads on the right alone: outputs are causal, only the state sees them
+            return cls(lengths=real.sum(dim=1)) if state_wanted else cls()
+        order = real.int().argsort(dim=1, descending=True, stable=True)
+        return cls(order, real.sum(dim=1) if state_wanted else None)
+
+    def to_front(self, x: Tensor) -> Tensor:
+        """(batch, time, width) with the real characters first."""
+        return x if self.order is None else _take(x, self.order)
+
+    def to_place(self, x: Tensor) -> Tensor:
+        """(batch, time, width) with every character where it was."""
+        return x if self.order is None else _take(x, self.order.argsort(dim=1))
+
+    def run(self, layer: nn.RNNBase, x: Tensor, state: tuple[Tensor, Tensor], is_lstm: bool):
+        """Runs one layer over x, (batch, time, width); returns its output, (batch, time, hidden), and its state."""
+        past = tuple(part.unsqueeze(0) for part in state) if is_lstm else state[0].unsqueeze(0)
+
+        if x.shape[1] == 0:  # nothing to read
+            return x.new_zeros(x.shape[0], 0, state[0].shape[1]), state
+        if self.lengths is None or x.shape[1] == 1:
+            output, last = layer(x, past)
+        else:
+            lengths = self.lengths.clamp(min=1).cpu()
+            packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+            output, last = layer(packed, past)
+            output, _ = pad_packed_sequence(output, batch_first=True, total_length=x.shape[1])
+
+        last = tuple(part.squeeze(0) for part in last) if is_lstm else (last.squeeze(0),) * 2
+        if self.lengths is not None:  # a row without a real character keeps its state
+            moved = (self.lengths > 0).unsqueeze(1)  # (batch, 1)
+            last = tuple(torch.where(moved, new, old) for new, old in zip(last, state, strict=True))
+        return output, last
+
+
+def _take(x: Tensor, order: Tensor) -> Tensor:
+    return x.gather(1, order.unsqueeze(-1).expand_as(x))
+
+
+class CharLstmForCausalLM(CharLstmPreTrainedModel, GenerationMixin):
+    """The language model: `CharLstmModel` and one dense layer that scores the next character."""
+
+    _tied_weights_keys = {"lm_head.weight": "model.embed_tokens.weight"}
+
+    def __init__(self, config: CharLstmConfig):
+        super().__init__(config)
+        self.model = CharLstmModel(config)
+        self.output_dropout = _hidden_dropout(config, config.output_dropout) if config.output_dropout else None
+        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size)
+        self.post_init()
+
+    @classmethod
+    def _supports_default_dynamic_cache(cls) -> bool:
+        return False  # `forward` makes its own cache: a recurrent state, not keys and values
+
+    def _prepare_model_inputs(self, *args, **kwargs):
+        """For `generate`: an empty prompt, alone or in a batch, starts from bos as a row of the corpus does."""
+        inputs, name, model_kwargs = super()._prepare_model_inputs(*args, **kwargs)
+        mask = model_kwargs.get("attention_mask")
+        if name != "input_ids" or mask is None:
+            return inputs, name, model_kwargs
+        if inputs.shape[1] == 0:
+            inputs, mask = inputs.new_zeros(len(inputs), 1), mask.new_zeros(len(inputs), 1)  # (batch, 1)
+        empty = mask.sum(dim=1) == 0  # (batch,)
+        at_the_end = torch.arange(inputs.shape[1], device=inputs.device) == inputs.shape[1] - 1  # (time,)
+        chosen = empty.unsqueeze(1) & at_the_end  # (batch, time)
+        model_kwargs["attention_mask"] = mask.masked_fill(chosen, 1)
+        return inputs.masked_fill(chosen, self.config.bos_token_id), name, model_kwargs
+
+    def _sample(
+        self,
+        input_ids,
+        logits_processor,
+        stopping_criteria,
+        generation_config,
+        synced_gpus=False,
+        streamer=None,
+        **model_kwargs,
+    ):
+        """For `generate`, greedy search and sampling by our own loop: the library's text at a fraction of its cost.
+
+        Processors, criteria and streamers stay the library's. So does the loop where the decoder has not what it takes.
+        """
+        if synced_gpus or not model_kwargs["use_cache"] or not self._decoder_can_give(generation_config):
+            return super()._sample(
+                input_ids,
+                logits_processor,
+                stopping_criteria,
+                generation_config,
+                synced_gpus=synced_gpus,
+                streamer=streamer,
+                **model_kwargs,
+            )
+        read = self._prefill(input_ids, generation_config, model_kwargs).past_key_values
+        decoder = as_decoder(self)
+        state = decoder.resume([(output.numpy(), cell_state.numpy()) for output, cell_state in read.states])
+        text, ended = input_ids, torch.zeros(len(input_ids), dtype=torch.bool)  # (batch, time), (batch,)
+        can_end = any(hasattr(criteria, "eos_token_id") for criteria in stopping_criteria)
+
+        def choose(logits):  # (batch, vocab)
+            nonlocal text, ended
+            scores = logits_processor(text, torch.from_numpy(logits))
+            sampled = generation_config.do_sample
+            ids = scores.softmax(-1).multinomial(1)[:, 0] if sampled else scores.argmax(-1)  # (batch,)
+            if can_end:
+                ids = torch.where(ended, generation_config._pad_token_tensor, ids)
+            text = torch.cat([text, ids.unsqueeze(1)], dim=1)
+            ended = ended | stopping_criteria(text, None)
+            return ids.numpy()
+
+        for ids in write(decoder, state, choose):
+            if streamer is not None:
+                streamer.put(torch.from_numpy(ids))
+            if ended.all():
+                break
+        if streamer is not None:
+            streamer.end()
+        if not generation_config.return_dict_in_generate:
+            return text
+        states = [(torch.from_numpy(part.output), torch.from_numpy(part.cell_state)) for part in state.buffers]
+        seen = read.get_seq_length() + text.shape[1] - input_ids.shape[1] - 1
+        return GenerateDecoderOnlyOutput(sequences=text, past_key_values=RecurrentCache(states, seen))
+
+    def _decoder_can_give(self, generation_config) -> bool:
+        """Whether the decoder computes what is asked for as this model would: on a CPU, in float32, without dropout,
+        from weights that no adapter changes, and text alone."""
+        asked = generation_config
+        plain = expected_shapes(self.config).keys() <= self.state_dict().keys()
+        on_cpu = self.device.type == "cpu" and self.dtype == torch.float32
+        return (
+            plain
+            and on_cpu
+            and not (self.training or asked.output_scores or asked.output_logits or asked.output_hidden_states)
+        )
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        past_key_values: RecurrentCache | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        use_cache: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        logits_to_keep: int | Tensor = 0,
+        **kwargs,
+    ) -> CausalLMOutputWithPast | tuple:
+        """Scores the next character at every position.
+
+        Args:
+            labels: (batch, time), unshifted; a label is counted if it is not -100 and both it and the character
+                before it are real, so that padding on either side leaves the loss as it is.
+            logits_to_keep: how many last positions (0: all), or which, get logits.
+            The rest is `CharLstmModel.forward`'s.
+
+        Returns:
+            `loss` in nats per counted character, `logits` (batch, time, vocab), `past_key_values`, `hidden_states`.
+        """
+        return_dict = return_dict if return_dict is not None else self.config.return_dict
+        outputs = self.model(
+            input_ids,
+            attention_mask=attention_mask,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            use_cache=use_cache,
+            output_hidden_states=output_hidden_states,
+            return_dict=True,
+        )
+        kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
+        hidden = outputs.last_hidden_state[:, kept]
+        if self.output_dropout is not None:
+            hidden = self.output_dropout(hidden)
+        logits = self.lm_head(hidden)  # (batch, time, vocab)
+
+        loss = None
+        if labels is not None:
+            if attention_mask is not None:
+                labels = _without_pads(labels, attention_mask[:, -labels.shape[1] :])
+            loss = self.loss_function(logits=logits, labels=labels, vocab_size=self.config.vocab_size, **kwargs)
+
+        output = CausalLMOutputWithPast(
+            loss=loss,
+            logits=logits,
+            past_key_values=outputs.past_key_values,
+            hidden_states=outputs.hidden_states,
+        )
+        return output if return_dict else output.to_tuple()
+
+
+def _without_pads(labels: Tensor, attention_mask: Tensor) -> Tensor:
+    """Labels, (batch, time), with -100 where the character or the one that predicts it is a pad."""
+    real = attention_mask.bool()
+    predicted = real.clone()
+    predicted[:, 1:] &= real[:, :-1]
+    return labels.masked_fill(~predicted, -100)
+
+
+class CharLstmForSequenceClassification(CharLstmPreTrainedModel):
+    """The classifier: `CharLstmModel` reads a text to its end, and one dense layer scores the classes from there."""
+
+    def __init__(self, config: CharLstmConfig):
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        self.model = CharLstmModel(config)
+        self.score = nn.Linear(config.hidden_size, config.num_labels)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        past_key_values: RecurrentCache | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        use_cache: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        **kwargs,
+    ) -> SequenceClassifierOutputWithPast | tuple:
+        """Scores the classes by the last layer's output after the last real token, wherever the pads are.
+
+        Args:
+            labels: (batch,), class ids; floats for a regression or for several labels a text, as
+                `config.problem_type` says.
+            use_cache: return the state too; it is not, unless asked for.
+            The rest is `CharLstmModel.forward`'s.
+
+        Returns:
+            `loss`, `logits` (batch, num_labels), `past_key_values`, `hidden_states`.
+        """
+        return_dict = return_dict if return_dict is not None else self.config.return_dict
+        outputs = self.model(
+            input_ids,
+            attention_mask=attention_mask,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            use_cache=True,
+            output_hidden_states=output_hidden_states,
+            return_dict=True,
+        )
+        last_output, _ = outputs.past_key_values.states[-1]  # (batch, hidden)
+        logits = self.score(last_output)  # (batch, num_labels)
+
+        loss = None
+        if labels is not None:
+            loss = self.loss_function(labels=labels, pooled_logits=logits, config=self.config, **kwargs)
+
+        output = SequenceClassifierOutputWithPast(
+            loss=loss,
+            logits=logits,
+            past_key_values=outputs.past_key_values if use_cache else None,
+            hidden_states=outputs.hidden_states,
+        )
+        return output if return_dict else output.to_tuple()
+
+
+CharLstmModel.register_for_auto_class("AutoModel")
+CharLstmForCausalLM.register_for_auto_class("AutoModelForCausalLM")
+CharLstmForSequenceClassification.register_for_auto_class("AutoModelForSequenceClassification")

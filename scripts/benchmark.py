@@ -63,7 +63,9 @@ def main(argv: list[str] | None = None) -> None:
     results = measure(**options)
     results = {"machine": machine(), **results}
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    unfinished.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    unfinished.replace(path)
     plot(results, path.with_suffix(".png"))
     for name, figure in results["figures"].items():
         print(f"{name:60} {figure:8.3f}")

@@ -7,6 +7,7 @@
 Without `--text` or `--dataset_name` it downloads Alice's Adventures in Wonderland from Project Gutenberg, once.
 """
 
+import hashlib
 import json
 import logging
 import os
@@ -178,16 +179,22 @@ def encoding_of(path: Path, source: str) -> str:
             if b"\0" in data:
                 raise CorpusError(f"{source} is binary, not text; if it is UTF-16, save it as UTF-8")
             has_controls |= bool(CONTROLS.search(data))
-            try:
-                decoder.decode(data, final=len(data) < BLOCK)
-            except UnicodeDecodeError:
-                is_utf8 = False
+            is_utf8 &= decodes(decoder, data)
+    is_utf8 &= decodes(decoder, b"", final=True)
     if is_utf8:
         return "utf-8-sig"
     if has_controls:
         raise CorpusError(f"{source} is binary, not text")
     logger.warning("%s is not UTF-8; reading it as Latin-1", source)
     return "latin-1"
+
+
+def decodes(decoder, data: bytes, final: bool = False) -> bool:
+    try:
+        decoder.decode(data, final)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _first_line(error: Exception) -> str:
@@ -202,7 +209,7 @@ def cut_blocks(lines: Iterable[str]) -> Iterator[str]:
     block, size = [], 0
     for line in lines:
         paragraph_ends = block and not block[-1].strip()
-        if not line[0].isspace() and (size > 2 * BLOCK or (size > BLOCK and paragraph_ends)):
+        if not line.isspace() and (size > 2 * BLOCK or (size > BLOCK and paragraph_ends)):
             yield "".join(block)
             block, size = [], 0
         block.append(line)
@@ -258,11 +265,12 @@ def clean(text: str) -> str:
     Leaves out Project Gutenberg's licence and credits, the title and the list of contents before "Chapter I", and the
     places of illustrations. A text that has none of these comes back as it is.
     """
-    return "".join(clean_blocks([re.sub(r"\r\n?", "\n", text.removeprefix("\ufeff"))]))
+    return "".join(clean_blocks(cut_blocks(StringIO(text.removeprefix("\ufeff"), newline=None))))
 
 
 def clean_blocks(blocks: Iterable[str]) -> Iterator[str]:
-    """`clean` block by block: the header and front matter can only be in the first, the footer ends them all."""
+    """`clean` block by block: the header and front matter can only be in the first, the footer ends them all, and each
+    is hard-wrapped or not by itself."""
     body = gap = ""
     for number, block in enumerate(blocks):
         block, *footer = LICENCE_BELOW.split(block, maxsplit=1)
@@ -273,7 +281,8 @@ def clean_blocks(blocks: Iterable[str]) -> Iterator[str]:
             block = cut_front_matter(CREDITS.sub("", block))
         if body:
             yield body + gap
-        body, gap = unwrap(block).strip(), block[len(block.rstrip()) :]
+        body, gap = unwrap(block).rstrip(), block[len(block.rstrip()) :]
+        body = body if number else body.lstrip()
         if footer:
             break
     yield body + "\n"
@@ -437,7 +446,16 @@ def save_splits(
             filename = f"data-{number:05}-of-{len(encoded.cache_files):05}.arrow"
             Path(written["filename"]).rename(folder / name / filename)
             state["_data_files"].append({"filename": filename})
+        state["_fingerprint"] = digest_of(rows.select(span), tokenizer, max_length)
         state_file.write_text(json.dumps(state, indent=2) + "\n", encoding="utf-8")
+
+
+def digest_of(rows: Dataset, tokenizer: PreTrainedTokenizerFast, max_length: int) -> str:
+    """What `datasets` knows a split by when it looks for results that it has kept: its content, not its place."""
+    digest = hashlib.sha256(f"{max_length}{tokenizer.backend_tokenizer.to_str()}".encode())
+    for batch in rows.iter(ROWS_AT_ONCE):
+        digest.update("\0".join(batch["text"]).encode() + b"\0")
+    return digest.hexdigest()[:16]
 
 
 def describe(corpus: DatasetDict) -> str:

@@ -24,6 +24,7 @@ class KneserNey:
 
     def __init__(self, ids: np.ndarray, vocab_size: int, order: int, discount: float = DISCOUNT):
         self.vocab_size, self.discount = vocab_size, discount
+        order = min(order, int(63 / np.log2(vocab_size)))  # an n-gram has to fit into 63 bits
         self.tables = []
         for length in range(min(order, len(ids)), 0, -1):
             grams = self._grams(ids, length)
@@ -76,7 +77,7 @@ def cross_fitted(ids: np.ndarray, vocab_size: int, order: int, folds: int) -> np
 
     Counts that had seen the place would expect just what stands there.
     """
-    ends = np.linspace(0, len(ids), folds + 1).astype(int)
+    ends = np.linspace(0, len(ids), min(folds, len(ids)) + 1).astype(int)
     result = np.empty((len(ids), vocab_size), np.float16)
     for start, end in pairwise(ends):
         others = KneserNey(np.concatenate([ids[:start], ids[end:]]), vocab_size, order)

@@ -38,7 +38,9 @@ class PackageArguments:
     seed: int = field(default=42, metadata={"help": "Seed of the first sample in the card; the others count on."})
     text_name: str = field(default=BOOK, metadata={"help": "What it was trained on, named in the card."})
     language: str = field(default="en", metadata={"help": "The text's language, as its two-letter code."})
-    text_license: str = field(default="in the public domain", metadata={"help": "On what terms that text stands."})
+    text_license: str | None = field(
+        default=None, metadata={"help": "On what terms that text stands; the default text is in the public domain."}
+    )
 
 
 def render_card(folder: Path, run: Path, args: PackageArguments) -> ModelCard:
@@ -73,7 +75,7 @@ def render_card(folder: Path, run: Path, args: PackageArguments) -> ModelCard:
         template_path=str(TEMPLATE),
         title=name,
         text_name=args.text_name,
-        text_license=args.text_license,
+        text_license=args.text_license or ("in the public domain" if args.text_name == BOOK else "of unknown licence"),
         recipe=args.recipe,
         use=use_section(args.output_dir),
         sheet=temperature_sheet(model, tokenizer, folder, args.seed),

@@ -56,7 +56,7 @@ AVERAGE = "average.safetensors"  # the averaged weights in a checkpoint
 SAMPLES = "samples.json"  # what the model wrote, by epoch
 FIRST_SAMPLES, SAMPLE_EVERY = (1, 5), 10  # epochs
 FOLDS = 40  # stretches of the text that are counted without
-SMOOTHED_UP_TO = 2_000_000  # characters
+SMOOTHED_UP_TO = 2**26  # probabilities, one for each character of the text and of the alphabet
 UNRECORDED = {"output_dir", "logging_dir", "run_name", "disable_tqdm", "report_to", "resume_from_checkpoint", "config"}
 
 
@@ -223,6 +223,8 @@ class Windows(torch.utils.data.Dataset):
         self.length = length
         rows = rows.with_format("torch", columns=["input_ids", "length"])
         self.ids = torch.cat([row["input_ids"][1 : row["length"]] for row in rows])  # (characters,)
+        if len(self.ids) <= length:
+            raise TrainingError(f"the text has {len(self.ids)} characters, too few for --window_length {length}")
 
     def __len__(self) -> int:
         return len(self.ids) - self.length
@@ -245,10 +247,11 @@ class JoinedSentences(Sampler):
         lengths: (sentences,), in characters.
         row_length: characters of a row; 0 leaves each sentence in a row of its own.
         batch_size: rows of a batch.
+        seed: of the order and the cuts, which differ from epoch to epoch (`set_epoch`) and are the same after a resume.
     """
 
-    def __init__(self, lengths: torch.Tensor, row_length: int, batch_size: int):
-        self.ends, self.batch_size = lengths.cumsum(0), batch_size
+    def __init__(self, lengths: torch.Tensor, row_length: int, batch_size: int, seed: int = 0):
+        self.ends, self.seed, self.epoch = lengths.cumsum(0), seed, 0
         wanted = -(-int(self.ends[-1]) // row_length) if row_length else len(lengths)
         self.rows = min(wanted, len(lengths))
         whole, rest = divmod(self.rows, batch_size)
@@ -257,22 +260,26 @@ class JoinedSentences(Sampler):
     def __len__(self) -> int:
         return len(self.sizes)
 
-    def cuts(self) -> torch.Tensor:
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def cuts(self, generator: torch.Generator) -> torch.Tensor:
         """Where rows begin and end, (rows + 1,), as numbers of sentences: near even shares of the text, shifted."""
         inner = torch.arange(1, self.rows)
-        shares = (inner + torch.rand(()) - 0.5) / self.rows  # of the text before each cut
+        shares = (inner + torch.rand((), generator=generator) - 0.5) / self.rows  # of the text before each cut
         cuts = torch.searchsorted(self.ends, (shares * self.ends[-1]).long())
         cuts = (cuts - inner).clamp(min=0).cummax(0).values + inner  # a sentence at least in every row,
         cuts = torch.minimum(cuts, len(self.ends) - self.rows + inner)  # those at the end included
         return torch.cat([torch.tensor([0]), cuts, torch.tensor([len(self.ends)])])
 
     def __iter__(self):
-        cuts = self.cuts()
+        generator = torch.Generator().manual_seed(self.seed + self.epoch)
+        cuts = self.cuts(generator)
         ends = torch.cat([torch.tensor([0]), self.ends])[cuts]
-        shuffled = torch.randperm(self.rows)
+        shuffled = torch.randperm(self.rows, generator=generator)
         by_length = shuffled[ends.diff()[shuffled].argsort(stable=True)]  # rows of one length in random order
         batches = by_length.split(self.sizes)
-        for number in torch.randperm(len(batches)).tolist():
+        for number in torch.randperm(len(batches), generator=generator).tolist():
             yield [(int(cuts[row]), int(cuts[row + 1])) for row in batches[number]]
 
 
@@ -300,7 +307,7 @@ def counted_expectations(recipe: Recipe, rows: Dataset, tokenizer: PreTrainedTok
     characters = int((lengths_of(rows) - 1).sum())
     if not recipe.ngram_smoothing:
         return None
-    if characters > SMOOTHED_UP_TO:
+    if characters * len(tokenizer) > SMOOTHED_UP_TO:
         logger.info("a text of %d characters is hard to learn by heart: no n-gram smoothing", characters)
         return None
     text = "".join(rows["text"])
@@ -352,9 +359,11 @@ def start(recipe: Recipe):
     if not recipe.init_from:
         return corpus, tokenizer, make_model(recipe, tokenizer)
     model, tokenizer = load(recipe.init_from)
-    for name in ("input_dropout", "hidden_dropout"):
+    for name in ("input_dropout", "hidden_dropout", "output_dropout", "locked_dropout"):
         setattr(model.config, name, getattr(recipe, name))
-        getattr(model.model, name).p = getattr(recipe, name)
+    known, model = model, CharLstmForCausalLM(model.config)  # made anew, with the recipe's dropout
+    model.load_state_dict(known.state_dict())
+    model.generation_config = known.generation_config
     return DatasetDict({name: read_anew(split, tokenizer) for name, split in corpus.items()}), tokenizer, model
 
 
@@ -387,7 +396,8 @@ class CharTrainer(Trainer):
     def get_train_dataloader(self) -> DataLoader:
         if self.args.window_length:
             return super().get_train_dataloader()
-        batches = JoinedSentences(self.train_dataset.lengths, self.args.row_length, self.args.train_batch_size)
+        lengths, seed = self.train_dataset.lengths, self.args.data_seed or self.args.seed
+        batches = JoinedSentences(lengths, self.args.row_length, self._train_batch_size, seed)
         loader = DataLoader(
             self.train_dataset,
             batch_sampler=batches,
@@ -407,12 +417,13 @@ class CharTrainer(Trainer):
         return lengths_of(self.eval_dataset).mean() - 1
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        processes = self.accelerator.num_processes if self.args.average_tokens_across_devices else 1
         if not model.training:  # the library averages these over rows; so divided, that is the average over characters
-            num_items_in_batch = len(inputs["labels"]) * self.characters_per_row
+            num_items_in_batch = len(inputs["labels"]) * self.characters_per_row * processes
         expected = inputs.pop("expected", None)  # (batch, time - 1, vocab)
         loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
         if expected is not None:
-            characters = expected.sum() if num_items_in_batch is None else num_items_in_batch
+            characters = expected.sum() if num_items_in_batch is None else num_items_in_batch / processes
             by_counting = -(expected * outputs.logits[:, :-1].log_softmax(-1)).sum() / characters
             loss = torch.lerp(loss, by_counting, self.args.ngram_smoothing)
         return (loss, outputs) if return_outputs else loss
@@ -475,6 +486,8 @@ class AverageWeights(TrainerCallback):
             save_model(self.average, Path(args.output_dir) / f"checkpoint-{state.global_step}" / AVERAGE)
 
     def on_train_end(self, args, state, control, model, **kwargs):
+        if args.load_best_model_at_end:
+            load_model(self.average, Path(state.best_model_checkpoint) / AVERAGE)
         model.load_state_dict(self.average.module.state_dict())
 
     @contextmanager
@@ -482,8 +495,10 @@ class AverageWeights(TrainerCallback):
         """The model with the averaged weights, for a while."""
         weights = {name: weight.clone() for name, weight in model.state_dict().items()}
         model.load_state_dict(self.average.module.state_dict())
-        yield
-        model.load_state_dict(weights)
+        try:
+            yield
+        finally:
+            model.load_state_dict(weights)
 
 
 class WatchItLearn(TrainerCallback):

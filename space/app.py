@@ -42,6 +42,7 @@ LONGEST_PROMPT = 1000
 AT_ONCE = 10  # characters an update: one at a time would be slower than the model
 PLACES = 2  # texts that are written at the same time; the others wait in a queue
 QUEUE = 100
+PATIENCE = 2  # seconds for a stopped text to end
 CELLS = {"RNN": "alice_rnn", "GRU": "alice_gru", "LSTM": "alice"}
 PROMPTS = ["Alice was", "“Off with her", "the white rabbit", "Why is a raven like", "once upon a midnight"]
 
@@ -78,6 +79,11 @@ def novelty_index(name: str) -> NoveltyIndex | None:
         return None
 
 
+def check_model(name: str) -> None:
+    if name not in MODELS:
+        raise for_people(f"There is no model {name}; there are {', '.join(MODELS)}.")
+
+
 def for_people(reason: object) -> gr.Error:
     """An error whose words reach whoever asked, on the page and over the API, and no log."""
     return gr.Error(str(reason), print_exception=False)
@@ -86,8 +92,21 @@ def for_people(reason: object) -> gr.Error:
 # Writing
 
 
+class Run:
+    """A text that is being written for the page: whether it was stopped, and whether it has ended."""
+
+    def __init__(self):
+        self.stopped, self.ended = threading.Event(), threading.Event()
+
+    def end(self) -> None:
+        """Stops it and waits until it has ended, so that nothing of it comes after what follows."""
+        self.stopped.set()
+        self.ended.wait(PATIENCE)
+
+
 def write(model: str, prompt: str | None, **settings) -> Iterator[str]:
     """The text so far, after every few characters."""
+    check_model(model)
     prompt = prompt or ""
     if len(prompt) > LONGEST_PROMPT:
         raise for_people(f"The prompt has {len(prompt)} characters; at most {LONGEST_PROMPT} can be read.")
@@ -109,6 +128,7 @@ def generate(
     top_p: float | None = None,
     seed: int | None = None,
     max_new_tokens: int = CHARACTERS,
+    run: Run | None = None,
 ) -> Iterator[str]:
     """Writes on from a prompt and streams the text: new characters alone, exactly as many as asked for.
 
@@ -122,7 +142,14 @@ def generate(
         max_new_tokens: how many characters to write, 1 to 5000.
     """
     sampling = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
-    yield from write(model, prompt, seed=seed, max_new_tokens=max_new_tokens, **sampling)
+    run = run or Run()  # the page has one; gradio's own `cancels` would sometimes end the text after the one stopped
+    try:
+        for text in write(model, prompt, seed=seed, max_new_tokens=max_new_tokens, **sampling):
+            if run.stopped.is_set():
+                return
+            yield text
+    finally:
+        run.ended.set()
 
 
 def compare(prompt: str = "", temperature: float | None = None, seed: int | None = None) -> Iterator[list[str]]:
@@ -150,18 +177,35 @@ def empty_sheet(prompt: str, model: str, link: str | None = None) -> dict:
 FIELDS = ("prompt", "model", "temperature", "top_k", "top_p", "seed", "max_new_tokens")
 
 
-def lay_out(prompt: str, model: str, temperature: float, top_k: int, top_p: float, seed: int | None, length: int):
-    """The sheet to write on, with a link to what will stand there, the prompt as it is read, and the seed."""
+def lay_out(
+    prompt: str,
+    model: str,
+    temperature: float,
+    top_k: int,
+    top_p: float,
+    seed: int | None,
+    length: int,
+    run: Run | None = None,
+):
+    """The sheet to write on, with a link to what will stand there, the prompt as it is read, the seed, and the new
+    run; the one before, if it still goes on, is ended."""
+    if run:
+        run.end()
     values = (prompt, model, temperature, top_k, top_p, drawn(seed), length)
     link = urlencode(dict(zip(FIELDS, values, strict=True)))
     sheet = empty_sheet(prompt, model, "?" + link)
-    return sheet, sheet["prompt"], values[5]
+    return sheet, sheet["prompt"], values[5], Run()
 
 
 def judge(text: str, model: str) -> dict:
     """The sheet with everything marked that stands verbatim in what the model was trained on."""
     index = novelty_index(model)
     return gr.update(novelty=vars(measure_novelty(text, index)) if index and text else None)
+
+
+def judge_newest(text: str, model: str, run: Run) -> dict:
+    """`judge`, unless another text has been begun in the meantime."""
+    return judge(text, model) if run.ended.is_set() else gr.skip()
 
 
 def usual_settings():
@@ -175,6 +219,7 @@ def usual_settings():
 
 def read_inside(text: str | None, model: str) -> Iterator[dict]:
     """What `inspector.read` yields."""
+    check_model(model)
     try:
         yield from inspector.read(*reader(model), text or "", model)
     except (CheckpointError, ValueError) as error:
@@ -310,22 +355,24 @@ def write_tab(demo: gr.Blocks):
         with gr.Column(scale=3, min_width=300):
             sheet = new_sheet("Text")
             inside = gr.Button("Look inside the model that wrote this")
-            begun = gr.State("")
+            begun, run = gr.State(""), gr.State(None)
 
     fields = [prompt, model, temperature, top_k, top_p, seed, length]
     hidden = {"api_visibility": "private", "show_progress": "hidden"}
-    laid_out = start.click(lay_out, fields, [sheet, begun, seed], queue=False, scroll_to_output=True, **hidden)
+    laid_out = start.click(
+        lay_out, [*fields, run], [sheet, begun, seed, run], queue=False, scroll_to_output=True, **hidden
+    )
     written = laid_out.success(
         generate,
-        fields,
+        [*fields, run],
         sheet,
         api_name="generate",
         api_description=getdoc(generate),
         show_progress="hidden",
         **WRITING,
     )
-    written.then(judge, [sheet, model], sheet, queue=False, **hidden)
-    stop.click(judge, [sheet, model], sheet, cancels=written, queue=False, **hidden)
+    written.then(judge_newest, [sheet, model, run], sheet, queue=False, **hidden)
+    stop.click(lambda run: run.end() if run else None, run, queue=False, **hidden)
     again.click(None, None, seed, js=NEW_SEED, **hidden).then(None, js=WRITE, **hidden)
     demo.load(None, fields, fields, js=FROM_LINK, **hidden).then(None, js=WRITE_LINKED, **hidden)
     return begun, sheet, model, inside

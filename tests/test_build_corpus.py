@@ -118,6 +118,16 @@ def test_three_rows_are_enough_for_three_splits():
     }
 
 
+def test_two_corpora_are_never_taken_for_each_other(tmp_path, story):
+    """`datasets` finds results that it has kept by a fingerprint."""
+    (tmp_path / "other.txt").write_text(story.upper().replace("LAMP", "BELL"))
+    one, same, other = (
+        build_corpus(tmp_path / name, text=text)["train"]._fingerprint
+        for name, text in (("one", STORY), ("same", STORY), ("other", tmp_path / "other.txt"))
+    )
+    assert one == same != other
+
+
 class TestALongText:
     """It is worked on block by block, and nothing of the result may show where the blocks end."""
 
@@ -141,6 +151,12 @@ class TestALongText:
         blocks = list(cut_blocks((story * 5).splitlines(keepends=True)))
         assert max(map(len, blocks)) < 2 * block + 1500
         assert block < 1000 or all(piece.endswith("\n\n") for piece in blocks[:-1])
+
+    def test_indented_paragraphs_end_blocks_too(self, block):
+        text = "\u3000" + "a" * 100 + "\n"
+        blocks = list(cut_blocks([text] * 100))
+        assert "".join(blocks) == text * 100
+        assert max(map(len, blocks)) < 2 * block + 200
 
     def test_the_footer_ends_a_text_of_many_blocks(self, story, block):
         text = gutenberg("*** START OF THE PROJECT GUTENBERG EBOOK X ***", story, "*** END OF THE PROJECT GUTENBERG")
@@ -242,8 +258,10 @@ def test_latin_1_is_read_with_a_warning(tmp_path, caplog):
     assert "cafe.txt is not UTF-8" in caplog.text
 
 
-def test_a_character_cut_off_at_the_end_makes_no_utf8(tmp_path, caplog):
-    assert read(tmp_path / "cut.txt", "Café".encode()[:-1]) == "CafÃ"
+@pytest.mark.parametrize("block", [5, 2**20])
+def test_a_character_cut_off_at_the_end_makes_no_utf8(tmp_path, caplog, monkeypatch, block):
+    monkeypatch.setattr(script, "BLOCK", block)  # of just the size of the text, or more
+    assert read(tmp_path / "cut.txt", "Cafeé".encode()[:-1]) == "CafeÃ"
     assert "cut.txt is not UTF-8" in caplog.text
 
 

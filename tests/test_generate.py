@@ -277,6 +277,11 @@ def test_dropout_adapters_and_half_precision_are_not_passed_over(model, batch, f
     assert len(forwards) == 3 * 12
 
 
+def test_generate_works_under_autocast(model, batch):
+    with torch.autocast("cpu", torch.bfloat16):
+        assert model.generate(**batch, **GREEDY).shape[1] == batch.input_ids.shape[1] + 12
+
+
 @pytest.mark.parametrize("cell_type", ["lstm", "gru", "rnn"])
 def test_the_returned_state_is_the_librarys(make_model, batch, library_loop, cell_type):
     model, states = make_model(cell_type=cell_type), []

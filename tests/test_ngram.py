@@ -75,3 +75,13 @@ def test_no_place_is_expected_by_counts_that_saw_it(story):
 @pytest.mark.parametrize("length", [1, 2, 5])
 def test_a_text_shorter_than_the_order_is_counted_too(length):
     assert KneserNey(np.arange(length), 6, 4).probabilities(np.arange(6)).sum(axis=1) == pytest.approx(1)
+
+
+def test_a_large_alphabet_is_counted_with_shorter_n_grams():
+    ids = np.resize(np.arange(5000), 20_000)  # every character foretells the next
+    model = KneserNey(ids, 5000, 9)
+    assert model.probabilities(ids[:50], 10)[np.arange(40), ids[10:50]].min() > 0.7
+
+
+def test_a_text_shorter_than_its_folds_is_cross_fitted_too():
+    assert cross_fitted(np.arange(5), 6, 4, 40).astype(float).sum(axis=1) == pytest.approx(1, abs=1e-2)

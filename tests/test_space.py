@@ -101,6 +101,11 @@ class TestLimits:
         with pytest.raises(AppError, match=says):
             client.predict(text, api_name="/inspect")
 
+    @pytest.mark.parametrize("endpoint", ["/inspect", "/generate"])
+    def test_a_model_that_is_not_there_is_named(self, client, endpoint):
+        with pytest.raises(AppError, match="shakespeare"):
+            client.predict("a", model="shakespeare", api_name=endpoint)
+
     def test_the_longest_prompt_and_the_shortest_and_longest_text_are_written(self, client):
         assert len(client.predict("a" * 1000, max_new_tokens=1, api_name="/generate")) == 1
         assert len(client.predict(max_new_tokens=5000, api_name="/generate")) == 5000
@@ -144,7 +149,7 @@ class TestSlots:
 
     def test_leaving_frees_the_place(self, slowed, client, url):
         (number,) = (d["id"] for d in client.config["dependencies"] if d["api_name"] == "generate")
-        fields = ["", app.DEFAULT, 0.6, 0, 1, 7, 500]
+        fields = ["", app.DEFAULT, 0.6, 0, 1, 7, 500, None]
         for place in range(app.PLACES):
             session = {"session_hash": f"leaving{place}"}
             httpx.post(f"{url}gradio_api/queue/join", json={"data": fields, "fn_index": number} | session)
@@ -168,18 +173,18 @@ class TestSheet:
     FIELDS = ("“Off with her!”", "alice", 0.7, 4, 0.9, 12, 500)
 
     def test_it_shows_the_prompt_as_the_model_reads_it(self):
-        sheet, read, _ = app.lay_out(*self.FIELDS)
+        sheet, read, *_ = app.lay_out(*self.FIELDS)
         assert (sheet["prompt"], sheet["changed"], read) == (" off with her\n", True, " off with her\n")
         assert not app.empty_sheet("off with her", "alice")["changed"]
 
     def test_its_link_holds_prompt_settings_and_seed(self):
-        sheet, _, seed = app.lay_out(*self.FIELDS)
+        sheet, _, seed, _ = app.lay_out(*self.FIELDS)
         assert seed == 12
         link = {name: value for name, (value,) in parse_qs(sheet["link"].removeprefix("?")).items()}
         assert link == dict(zip(app.FIELDS, map(str, self.FIELDS), strict=True))
 
     def test_a_seed_left_out_is_drawn_and_part_of_the_link(self):
-        sheet, _, seed = app.lay_out(*self.FIELDS[:5], None, 500)
+        sheet, _, seed, _ = app.lay_out(*self.FIELDS[:5], None, 500)
         assert isinstance(seed, int)
         assert f"seed={seed}&" in sheet["link"]
 

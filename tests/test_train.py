@@ -122,7 +122,8 @@ def test_joined_sentences_are_the_text_after_one_newline(sentences, corpus, toke
 def test_an_epoch_reads_every_sentence_once_in_whole_rows(row_length, batch_size):
     lengths = torch.randint(2, 120, (90,))
     sampler = train.JoinedSentences(lengths, row_length, batch_size)
-    for _ in range(20):
+    for epoch in range(20):
+        sampler.set_epoch(epoch)
         batches = list(sampler)
         assert len(batches) == len(sampler)
         assert all(1 <= len(batch) <= batch_size for batch in batches)
@@ -135,7 +136,10 @@ def test_an_epoch_reads_every_sentence_once_in_whole_rows(row_length, batch_size
 def test_rows_are_about_as_long_as_asked_and_begin_elsewhere_in_every_epoch():
     lengths = torch.randint(2, 120, (900,))
     sampler = train.JoinedSentences(lengths, 256, 16)
-    epochs = [list(chain.from_iterable(sampler)) for _ in range(3)]
+    epochs = []
+    for epoch in range(3):
+        sampler.set_epoch(epoch)
+        epochs.append(list(chain.from_iterable(sampler)))
     for spans in epochs:
         joined = torch.tensor([int(lengths[first:last].sum()) for first, last in spans], dtype=torch.float)
         assert 230 < joined.mean() <= 256
@@ -171,6 +175,10 @@ def test_windows_are_the_texts_stretches_with_one_target_each(corpus, tokenizer)
         assert tokenizer.decode(row["input_ids"]) == text[start : start + 21]
         assert row["labels"].tolist() == [-100] * 20 + [row["input_ids"][-1]]
     assert train.collate([windows[0], windows[5]])["labels"][:, :-1].eq(-100).all()
+
+
+def test_a_text_shorter_than_a_window_is_refused(corpus, tmp_path, capsys):
+    assert "too few for --window_length 99999" in refused(capsys, corpus, tmp_path, "--window_length", "99999")
 
 
 def test_the_tutorials_recipe_trains_on_windows(corpus, tmp_path):
@@ -264,9 +272,44 @@ def test_a_long_text_is_not_smoothed(corpus, monkeypatch, caplog):
     caplog.set_level("INFO")
     recipe = train.parse(["--dataset", str(corpus), *TINY])
     data, tokenizer, _ = train.start(recipe)
-    monkeypatch.setattr(train, "SMOOTHED_UP_TO", 100)
+    monkeypatch.setattr(train, "SMOOTHED_UP_TO", 1000)
     assert train.counted_expectations(recipe, data["train"], tokenizer) is None
     assert "no n-gram smoothing" in caplog.text
+
+
+def test_a_run_goes_on_in_the_middle_of_an_epoch_to_the_same_weights(corpus, tmp_path):
+    steps = ["--save_strategy", "steps", "--save_steps", "3", "--save_total_limit", "20", "--eval_strategy", "no"]
+    whole = run(corpus, tmp_path / "whole", *steps)
+    shutil.copytree(whole, tmp_path / "cut")
+    for later in list((tmp_path / "cut").glob("checkpoint-*")):
+        if int(later.name.split("-")[1]) > 6:
+            shutil.rmtree(later)
+    record = json.loads((whole / train.RUN_RECORD).read_text())
+    (tmp_path / "cut" / train.RUN_RECORD).write_text(json.dumps(record))
+    resumed = run(corpus, tmp_path / "cut", *steps)
+    for name, expected in weights(whole).items():
+        assert torch.equal(weights(resumed)[name], expected), name
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_several_processes_read_every_sentence_once(processes):
+    lengths = torch.randint(2, 120, (90,))
+    read = []
+    for process in range(processes):
+        from accelerate.data_loader import BatchSamplerShard
+
+        shard = BatchSamplerShard(train.JoinedSentences(lengths, 0, 8), processes, process, even_batches=False)
+        read += chain.from_iterable(shard)
+    assert sorted(read) == [(first, first + 1) for first in range(90)]
+
+
+def test_the_best_average_is_kept_on_demand(corpus, tmp_path):
+    output_dir = run(corpus, tmp_path, "--load_best_model_at_end", "true", "--learning_rate", "0.2")
+    held_out = losses(newest(output_dir), "eval_loss")
+    best = output_dir / json.loads((newest(output_dir) / "trainer_state.json").read_text())["best_model_checkpoint"]
+    average = load_file(best / train.AVERAGE)
+    assert len(held_out) == 3
+    assert torch.equal(weights(output_dir)["lm_head.weight"], average["module.lm_head.weight"])
 
 
 @pytest.mark.parametrize("tear", ["mark", "weights"])

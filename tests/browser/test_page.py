@@ -113,10 +113,36 @@ def test_stop_ends_the_text_midway(visit, monkeypatch):
     page.get_by_role("button", name="Stop").click()
     stopped = finished(page)
     assert 20 <= len(stopped) < 250
-    monkeypatch.undo()
+    for _ in range(5):  # the next text, asked for at once, is not stopped with it
+        page.get_by_role("button", name="Write 500 characters", exact=True).click()
+        page.wait_for_function("0 < document.querySelector('.sheet .text').textContent.length")
+        page.get_by_role("button", name="Stop").click()
+        finished(page)
     go_on.set()
     page.get_by_role("button", name="Write 500 characters", exact=True).click()
     page.wait_for_function("document.querySelector('.sheet .count').textContent === '500 characters'")
+
+
+def test_a_new_text_takes_the_place_of_one_that_is_still_being_written(visit, monkeypatch):
+    from space import app
+
+    ended, stream_text = threading.Semaphore(0), app.stream_text
+
+    def slow_stream(*args, **settings):
+        try:
+            for character in stream_text(*args, **settings):
+                threading.Event().wait(0.02)
+                yield character
+        finally:
+            ended.release()
+
+    monkeypatch.setattr(app, "stream_text", slow_stream)
+    page = visit()
+    for _ in range(2):
+        page.get_by_role("button", name="Write 500 characters", exact=True).click()
+        page.wait_for_function("document.querySelector('.sheet .text').textContent.length >= 10")
+    assert ended.acquire(timeout=5)
+    assert len(finished(page)) == 500
 
 
 def test_a_link_writes_the_same_text_again_and_a_new_seed_another(visit):

@@ -341,7 +341,7 @@ class CharLstmForCausalLM(CharLstmPreTrainedModel, GenerationMixin):
         from weights that no adapter changes, and text alone."""
         asked = generation_config
         plain = expected_shapes(self.config).keys() <= self.state_dict().keys()
-        on_cpu = self.device.type == "cpu" and self.dtype == torch.float32
+        on_cpu = self.device.type == "cpu" and self.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
         return (
             plain
             and on_cpu

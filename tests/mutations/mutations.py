@@ -316,8 +316,8 @@ MUTATIONS = [
     Mutation(
         "pads labelled in training",
         TRAIN,
-        "input_ids.masked_fill(attention_mask == 0, -100)",
-        "input_ids.clone()",
+        "pad_sequence(labels, True, padding_value=-100)",
+        "pad_sequence(labels, True)",
         "tests/test_train.py::test_a_batch_has_no_column_of_padding_alone_and_no_label_on_a_pad",
     ),
     Mutation(
@@ -851,5 +851,19 @@ MUTATIONS = [
         'is_lstm = self.config.cell_type == "lstm"',
         "is_lstm = isinstance(layer, nn.LSTM)",
         "tests/test_works_with.py::test_peft_lora_by_target_parameters",
+    ),
+    Mutation(
+        "an epoch in another order after a resume",
+        TRAIN,
+        "torch.Generator().manual_seed(self.seed + self.epoch)",
+        "torch.Generator().manual_seed(int(torch.randint(1000, ())))",
+        "tests/test_train.py::test_a_run_goes_on_in_the_middle_of_an_epoch_to_the_same_weights",
+    ),
+    Mutation(
+        "every corpus with one fingerprint",
+        CORPUS,
+        'state["_fingerprint"] = digest_of(rows.select(span), tokenizer, max_length)',
+        "pass",
+        "tests/test_build_corpus.py::test_two_corpora_are_never_taken_for_each_other",
     ),
 ]

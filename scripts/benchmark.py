@@ -16,7 +16,6 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when numpy is importe
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import argparse
-import json
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -25,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # scripts know 
 
 from scripts.benchmarks import tables
 from scripts.benchmarks.common import ROOT, machine, plot
+from scripts.files import write_json
 
 VERBS = {
     "generation": "500 characters against their floor and the library's loop",
@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> None:
     for name, what in VERBS.items():
         verb = verbs.add_parser(name, help=what)
         verb.add_argument("--json", type=Path, required=True, help="where the figures go; the PNG goes beside it")
-        if name not in ("quality", "variants"):
+        if name in ("generation", "training", "serving"):
             verb.add_argument("--repeats", type=int, default=9, help="runs of each candidate; medians are kept")
     for name in ("training", "quality"):
         verbs.choices[name].add_argument("--dataset", required=True, help="a folder written by build_corpus.py")
@@ -62,10 +62,7 @@ def main(argv: list[str] | None = None) -> None:
         options["json_path"] = path
     results = measure(**options)
     results = {"machine": machine(), **results}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    unfinished.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    unfinished.replace(path)
+    write_json(path, results)
     plot(results, path.with_suffix(".png"))
     for name, figure in results["figures"].items():
         print(f"{name:60} {figure:8.3f}")

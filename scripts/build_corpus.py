@@ -279,10 +279,11 @@ def clean_blocks(blocks: Iterable[str]) -> Iterator[str]:
         block = ILLUSTRATION.sub("", block)
         if number == 0:
             block = cut_front_matter(CREDITS.sub("", block))
-        if body:
+        text = unwrap(block).rstrip() if number else unwrap(block).strip()
+        if text and body:
             yield body + gap
-        body, gap = unwrap(block).rstrip(), block[len(block.rstrip()) :]
-        body = body if number else body.lstrip()
+        if text:
+            body, gap = text, block[len(block.rstrip()) :]
         if footer:
             break
     yield body + "\n"

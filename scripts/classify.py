@@ -12,7 +12,6 @@ beside a logistic regression on bags of words. To choose settings, hold out some
 
 import argparse
 import csv
-import json
 import sys
 import tempfile
 from dataclasses import dataclass, field
@@ -37,8 +36,11 @@ from transformers import (
     set_seed,
 )
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # scripts know each other as scripts.x
+
 from char_lstm import CharLstmConfig, CharLstmForSequenceClassification, build_tokenizer, load
 from char_lstm.loading import CheckpointError
+from scripts.files import write_json
 
 HERE = Path(__file__).resolve().parent
 PHRASINGS = HERE / "intents"
@@ -254,19 +256,16 @@ def render_card(figures: dict, name: str) -> ModelCard:
 def save_result(model, tokenizer, figures: dict, recipe: Recipe) -> None:
     """Puts the model, its tokenizer, figures and card into the output folder, each file whole or not at all."""
     output_dir = Path(recipe.output_dir)
-    figures_text = json.dumps(figures, indent=2) + "\n"
     with tempfile.TemporaryDirectory(dir=output_dir) as name:
         unfinished = Path(name)
         model.save_pretrained(unfinished)
         tokenizer.save_pretrained(unfinished)
-        (unfinished / "evaluation.json").write_text(figures_text, encoding="utf-8")
+        write_json(unfinished / "evaluation.json", figures)
         render_card(figures, f"{output_dir.name}-char-lstm").save(unfinished / "README.md")
         for file in unfinished.iterdir():
             file.replace(output_dir / file.name)
     if recipe.json:
-        unfinished = Path(f"{recipe.json}.unfinished")
-        unfinished.write_text(figures_text, encoding="utf-8")
-        unfinished.replace(recipe.json)
+        write_json(recipe.json, figures)
 
 
 def train(recipe: Recipe) -> dict:

@@ -7,7 +7,6 @@ Every character of the split counts once, newlines included, the first given a n
 """
 
 import hashlib
-import json
 import math
 import sys
 from dataclasses import dataclass, field
@@ -20,8 +19,11 @@ from torch.nn.utils.rnn import pad_sequence
 from tqdm.auto import tqdm
 from transformers import HfArgumentParser
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # scripts know each other as scripts.x
+
 from char_lstm import load, normalise
 from char_lstm.loading import CheckpointError
+from scripts.files import write_json
 
 CHUNK = 4096  # characters of one forward
 ROWS = 64  # rows of one forward
@@ -82,6 +84,11 @@ def evaluate(model, tokenizer, split: Dataset) -> dict:
     }
 
 
+def trained_parameters(model: torch.nn.Module) -> int:
+    """How many numbers training changes."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
 def run(args: EvaluateArguments) -> dict:
     model, tokenizer = load(args.model)
     corpus = load_from_disk(args.dataset)
@@ -89,16 +96,14 @@ def run(args: EvaluateArguments) -> dict:
         raise ValueError(f"{args.dataset} has no split {args.split}; it has {', '.join(corpus)}")
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     figures = {
-        "parameters": sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
+        "parameters": trained_parameters(model),
         "split": args.split,
         **evaluate(model, tokenizer, corpus[args.split]),
     }
     for name, value in figures.items():
         print(f"{name:20} {value:.4f}" if isinstance(value, float) else f"{name:20} {value}")
     if args.json:
-        unfinished = Path(f"{args.json}.unfinished")
-        unfinished.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-        unfinished.replace(args.json)
+        write_json(args.json, figures)
     return figures
 
 

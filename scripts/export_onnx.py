@@ -29,9 +29,12 @@ from torch.nn.functional import one_hot
 from tqdm.auto import tqdm
 from transformers import HfArgumentParser
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # scripts know each other as scripts.x
+
 from char_lstm import load, normalise
 from char_lstm.cells_char_lstm import CELL_STEPS
 from char_lstm.loading import CheckpointError
+from scripts.files import write_json
 
 INPUTS = ("input_ids", "output", "cell_state")
 OUTPUTS = ("logits", "next_output", "next_cell_state")
@@ -153,9 +156,7 @@ def run(args: ExportArguments) -> dict:
     if args.dataset:
         results["test"] = measure(model, tokenizer, output_dir, args.dataset)
     if args.json:
-        unfinished = Path(f"{args.json}.unfinished")
-        unfinished.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-        unfinished.replace(args.json)
+        write_json(args.json, results)
     print(json.dumps(results, indent=2))
     return results
 

@@ -13,8 +13,11 @@ import logging
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # scripts know each other as scripts.x
+
 from char_lstm import inspector, load
 from char_lstm.loading import CheckpointError
+from scripts.files import write_whole
 
 PACKAGED = Path(__file__).resolve().parent.parent / "modeling" / "pretrained" / "alice"
 TEMPLATE = Path(__file__).resolve().parent / "templates" / "inspect.html"
@@ -48,10 +51,7 @@ def write_page(args: argparse.Namespace) -> None:
     *_, data = inspector.read(model, tokenizer, args.text, Path(args.model).resolve().name)
     page = render(data)
 
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = args.output.with_name(args.output.name + ".unfinished")
-    unfinished.write_text(page, encoding="utf-8")
-    unfinished.replace(args.output)
+    write_whole(args.output, page)
     print(f"{args.output}: {len(data['chars'])} characters, {len(page.encode()) / 1e3:.0f} kB")
 
 

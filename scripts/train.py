@@ -45,6 +45,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # scripts know 
 from char_lstm import CharLstmConfig, CharLstmForCausalLM, generate_text, load, normalise
 from char_lstm.loading import CheckpointError
 from scripts.build_corpus import FEATURES, CorpusError, build_corpus, cut_rows, encode_rows, lengths_of
+from scripts.files import write_json
 from scripts.ngram import cross_fitted
 
 logger = logging.getLogger("train")
@@ -600,12 +601,6 @@ def plot_losses(log: list[dict], path: Path) -> None:
     axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(path, dpi=150)
-
-
-def write_json(path: Path, content: dict) -> None:
-    unfinished = path.with_name(path.name + ".unfinished")
-    unfinished.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    unfinished.replace(path)
 
 
 def _step_of(checkpoint: Path) -> int:

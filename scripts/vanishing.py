@@ -20,16 +20,19 @@ import torch
 from matplotlib.figure import Figure
 from transformers import HfArgumentParser
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # scripts know each other as scripts.x
+
 from char_lstm import CharLstmForCausalLM, inspect_text, load, normalise
 from char_lstm.cells_char_lstm import CELL_STEPS, unroll
 from char_lstm.inspection import Inspection
+from char_lstm.inspector import KEEPER
 from char_lstm.loading import CheckpointError
+from scripts.files import write_whole
 
 PRETRAINED = Path(__file__).resolve().parent.parent / "modeling" / "pretrained"
 REACH = 200  # characters back
 READ = 600  # characters of the text that are read
 CANDIDATE = {"rnn": 0, "gru": 2, "lstm": 2}  # its block among the recurrent weights
-KEEPER = {"lstm": "forget", "gru": "update"}  # the gate that hands a cell's past on
 COLOURS = {"rnn": "#D55E00", "lstm": "#0072B2", "gru": "#009E73"}  # Okabe & Ito 2008: told apart by every eye
 
 
@@ -179,13 +182,6 @@ def _finish(axes) -> None:
     axes.legend(frameon=False)
 
 
-def _write(path: str, content: bytes) -> None:
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(f"{path}.unfinished")
-    unfinished.write_bytes(content)
-    unfinished.replace(path)
-
-
 def _png(figure: Figure) -> bytes:
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png")
@@ -204,9 +200,9 @@ def run(args: VanishingArguments) -> dict:
         "models": [compare(model_id, text, args) for model_id in args.models],
         "times_three": times_three(),
     }
-    _write(args.json, (json.dumps(figures, indent=1) + "\n").encode())
-    _write(args.png, _png(draw_gradients(figures["models"], args.positions)))
-    _write(args.times_three_png, _png(draw_times_three(figures["times_three"])))
+    write_whole(args.json, (json.dumps(figures, indent=1) + "\n").encode())
+    write_whole(args.png, _png(draw_gradients(figures["models"], args.positions)))
+    write_whole(args.times_three_png, _png(draw_times_three(figures["times_three"])))
     for entry in figures["models"]:
         for when in ("before", "after"):
             found = entry[when]

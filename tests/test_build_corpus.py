@@ -152,6 +152,10 @@ class TestALongText:
         assert max(map(len, blocks)) < 2 * block + 1500
         assert block < 1000 or all(piece.endswith("\n\n") for piece in blocks[:-1])
 
+    def test_one_newline_ends_it_where_the_footer_begins_a_block(self):
+        blocks = ["One.\n\n\n", "*** END OF THE PROJECT GUTENBERG EBOOK X ***\n\nLicence.\n"]
+        assert "".join(clean_blocks(blocks)) == "One.\n"
+
     def test_indented_paragraphs_end_blocks_too(self, block):
         text = "\u3000" + "a" * 100 + "\n"
         blocks = list(cut_blocks([text] * 100))

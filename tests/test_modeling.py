@@ -242,6 +242,11 @@ class TestState:
         with pytest.raises(NotImplementedError, match="cannot forget"):
             model(rows[0][None]).past_key_values.crop(2)
 
+    def test_a_state_takes_no_keys_and_values(self, model, rows):
+        cache = model(rows[0][None]).past_key_values
+        with pytest.raises(NotImplementedError, match="made by the model's forward"):
+            cache.update(torch.zeros(1, 1, 1, 4), torch.zeros(1, 1, 1, 4), 0)
+
     def test_no_state_comes_back_while_training_unless_asked_for(self, model, rows):
         assert model(rows[0][None]).past_key_values is not None
         assert model(rows[0][None], use_cache=False).past_key_values is None

@@ -12,7 +12,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from char_lstm import load
 from scripts.benchmarks.common import PRETRAINED
-from scripts.evaluate import evaluate
+from scripts.evaluate import evaluate, trained_parameters
 from scripts.ngram import KneserNey, nats_per_char
 from scripts.train import AverageWeights, CharTrainer, Recipe, Sentences, collate, counted_expectations, training_rows
 
@@ -104,10 +104,10 @@ def measure(dataset: str, minutes: float) -> dict:
     for name in RECIPES:
         if (PRETRAINED / name).exists():
             model, its_tokenizer = load(PRETRAINED / name)
-            results[name] = {"parameters": trained(model), **evaluate(model, its_tokenizer, corpus["test"])}
+            results[name] = {"parameters": trained_parameters(model), **evaluate(model, its_tokenizer, corpus["test"])}
     transformer, run = train_transformer(corpus, tokenizer, minutes)
     nats = score_transformer(transformer, text_ids(corpus, tokenizer, "test"), Recipe().row_length)
-    results["transformer"] = {"parameters": trained(transformer), **run, "nats_per_char": nats}
+    results["transformer"] = {"parameters": trained_parameters(transformer), **run, "nats_per_char": nats}
     for result in results.values():
         result["bits_per_char"] = result["nats_per_char"] / math.log(2)
     return {
@@ -115,8 +115,3 @@ def measure(dataset: str, minutes: float) -> dict:
         "unit": "nats per character, test split",
         "figures": {name: result["nats_per_char"] for name, result in results.items()},
     }
-
-
-def trained(model: torch.nn.Module) -> int:
-    """Parameters that training changes."""
-    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -32,12 +33,10 @@ def build(text: Path, folder: Path) -> dict[str, float]:
     start, most, busy = time.perf_counter(), 0, {}
     process = psutil.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while process.poll() is None:
-        try:
+        with suppress(psutil.Error):  # one has just ended
             family = [process, *process.children(recursive=True)]
             most = max(most, sum(member.memory_full_info().pss for member in family))
             busy |= {member.pid: sum(member.cpu_times()[:2]) for member in family}
-        except psutil.Error:
-            pass  # one has just ended
         time.sleep(0.1)
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}")
@@ -45,8 +44,8 @@ def build(text: Path, folder: Path) -> dict[str, float]:
     return {"seconds": seconds, "processor_seconds": sum(busy.values()), "resident_megabytes": most / 1e6}
 
 
-def measure(repeats: int) -> dict:
-    """Medians are not taken here: each size is measured once, and the sizes are each other's repeats."""
+def measure() -> dict:
+    """Each size is measured once; the sizes are each other's repeats."""
     sizes = {}
     with tempfile.TemporaryDirectory() as folder:
         for megabytes in MEGABYTES:

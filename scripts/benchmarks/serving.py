@@ -2,6 +2,7 @@
 
 import os
 import socket
+import statistics
 import subprocess
 import sys
 import time
@@ -97,7 +98,7 @@ def measure(repeats: int) -> dict:
         early = resident_megabytes(process)
         write_all(clients, range(ALL_REQUESTS - FIRST_REQUESTS))
         late = resident_megabytes(process)
-    seconds = {name: min(values) for name, values in start.items()}
+    seconds = {name: statistics.median(values) for name, values in start.items()}
     return {
         "seconds": {"start to first answer": seconds},
         "characters_a_second": {"one client": speed_alone, f"{CLIENTS} clients": speed_together},

@@ -13,6 +13,7 @@ from scripts import train
 from scripts.benchmarks.common import ROOT
 from scripts.build_corpus import build_corpus
 from scripts.evaluate import evaluate
+from scripts.files import write_json
 
 CONFIGS = ROOT / "scripts" / "configs"
 COMMON = {"train_split": "train+validation", "save_strategy": "no", "report_to": "none", "disable_tqdm": True}
@@ -50,7 +51,7 @@ def measure(text: str, table: str, json_path: Path) -> dict:
         if name not in results:
             with tempfile.TemporaryDirectory() as folder:
                 results[name] = run(settings, text, Path(folder))
-            train.write_json(json_path, {**known, "rows": results})
+            write_json(json_path, {**known, "rows": results})
     return {
         "rows": {name: results[name] for name in rows},
         "unit": "nats per character, test split",

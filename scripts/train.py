@@ -26,10 +26,10 @@ import torch
 import yaml
 from datasets import Dataset, DatasetDict, concatenate_datasets, load_dataset, load_from_disk
 from huggingface_hub.errors import StrictDataclassError
-from safetensors.torch import load_model, save_model
+from safetensors.torch import load_file, load_model, save_file, save_model
 from torch.nn.utils.rnn import pad_sequence
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import BatchSampler, DataLoader, Sampler, SequentialSampler
 from transformers import (
     GenerationConfig,
     HfArgumentParser,
@@ -44,6 +44,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # scripts know 
 
 from char_lstm import CharLstmConfig, CharLstmForCausalLM, generate_text, load, normalise
 from char_lstm.loading import CheckpointError
+from char_lstm.modeling_char_lstm import RecurrentCache
 from scripts.build_corpus import FEATURES, CorpusError, build_corpus, cut_rows, encode_rows, lengths_of
 from scripts.files import write_json
 from scripts.ngram import cross_fitted
@@ -54,6 +55,7 @@ DEFAULT_CORPUS = Path("data/alice")
 RUN_RECORD = "run.json"  # what this output folder is the result of
 COMPLETE = "complete.json"  # written into a checkpoint after its last file: name and size of each
 AVERAGE = "average.safetensors"  # the averaged weights in a checkpoint
+LANES = "lanes.safetensors"  # the state within an epoch, in a checkpoint
 SAMPLES = "samples.json"  # what the model wrote, by epoch
 FIRST_SAMPLES, SAMPLE_EVERY = (1, 5), 10  # epochs
 FOLDS = 40  # stretches of the text that are counted without
@@ -93,6 +95,10 @@ class Recipe(TrainingArguments):
     )
     window_length: int = field(
         default=0, metadata={"help": "Random windows of this many characters with one target each; 0: sentences."}
+    )
+    stateful: bool = field(
+        default=False,
+        metadata={"help": "Cut the text into as many lanes as a batch has rows and carry the state along each."},
     )
     ngram_smoothing: float = field(
         default=0.7, metadata={"help": "Share of the target that is what counting expects; the rest is the character."}
@@ -216,14 +222,18 @@ class Sentences(torch.utils.data.Dataset):
             row["expected"] = torch.from_numpy(self.expected[span]).float()  # (time - 1, vocab): none of the newline
         return row
 
+    def ids(self) -> torch.Tensor:
+        """The whole text, the newline in front included: (characters + 1,)."""
+        pieces = [self[first, min(first + 1000, len(self))]["input_ids"] for first in range(0, len(self), 1000)]
+        return torch.cat([pieces[0], *(piece[1:] for piece in pieces[1:])])
+
 
 class Windows(torch.utils.data.Dataset):
     """The tutorial's rows: each stretch of `length` characters of a text, with the next one as its only target."""
 
     def __init__(self, rows: Dataset, length: int):
         self.length = length
-        rows = rows.with_format("torch", columns=["input_ids", "length"])
-        self.ids = torch.cat([row["input_ids"][1 : row["length"]] for row in rows])  # (characters,)
+        self.ids = Sentences(rows).ids()[1:]  # (characters,)
         if len(self.ids) <= length:
             raise TrainingError(f"the text has {len(self.ids)} characters, too few for --window_length {length}")
 
@@ -235,6 +245,35 @@ class Windows(torch.utils.data.Dataset):
         is_target = torch.arange(self.length + 1) == self.length
         labels = input_ids.masked_fill(~is_target, -100)
         return {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids), "labels": labels}
+
+
+class Lanes(torch.utils.data.Dataset):
+    """A text in as many stretches as a batch has rows, which are read side by side, `length` characters a batch: row
+    `step * lanes + lane`. Each row goes on where the lane's last one ended, for a state that is carried along.
+
+    Labels are the next characters, (time,), already shifted. The last lane begins a little early, so that all have
+    one length; `expected` is that of `Sentences`.
+    """
+
+    def __init__(self, rows: Dataset, lanes: int, length: int, expected: np.ndarray | None = None):
+        self.ids = Sentences(rows).ids()  # (characters + 1,): the newline in front
+        self.lanes, self.length, self.expected = lanes, length, expected
+        characters = len(self.ids) - 1
+        self.lane_length = -(-characters // lanes)
+        self.starts = (torch.arange(lanes) * self.lane_length).clamp(max=characters - self.lane_length).tolist()
+
+    def __len__(self) -> int:
+        return self.lanes * -(-self.lane_length // self.length)
+
+    def __getitem__(self, row: int) -> dict[str, torch.Tensor]:
+        step, lane = divmod(row, self.lanes)
+        start, end = self.starts[lane] + step * self.length, self.starts[lane] + self.lane_length
+        span = slice(start, min(start + self.length, end))
+        input_ids, labels = self.ids[:-1][span], self.ids[1:][span]
+        row = {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids), "labels": labels}
+        if self.expected is not None:
+            row["expected"] = torch.from_numpy(self.expected[span]).float()  # (time, vocab)
+        return row
 
 
 class JoinedSentences(Sampler):
@@ -287,7 +326,7 @@ class JoinedSentences(Sampler):
 def collate(rows: list[dict]) -> dict[str, torch.Tensor]:
     """A batch, (batch, time), without the columns that are padding in every row; pads carry no label.
 
-    `expected` (batch, time - 1, vocab), where the rows have it, is zero at pads.
+    `expected` (batch, predictions, vocab), where the rows have it, is zero at pads.
     """
     lengths = torch.tensor([int(row["attention_mask"].sum()) for row in rows])  # (batch,)
     input_ids = pad_sequence([row["input_ids"][:length] for row, length in zip(rows, lengths, strict=True)], True)
@@ -316,10 +355,15 @@ def counted_expectations(recipe: Recipe, rows: Dataset, tokenizer: PreTrainedTok
     return cross_fitted(ids, len(tokenizer), recipe.ngram_order, FOLDS)
 
 
-def training_set(recipe: Recipe, rows: Dataset, tokenizer: PreTrainedTokenizerFast) -> Sentences | Windows:
+def training_set(recipe: Recipe, rows: Dataset, tokenizer: PreTrainedTokenizerFast) -> Sentences | Windows | Lanes:
     if recipe.window_length:
         return Windows(rows, recipe.window_length)
-    return Sentences(rows, counted_expectations(recipe, rows, tokenizer))
+    expected = counted_expectations(recipe, rows, tokenizer)
+    if not recipe.stateful:
+        return Sentences(rows, expected)
+    if recipe.world_size > 1 or not recipe.row_length:
+        raise TrainingError("--stateful carries the state within one process, from rows of --row_length to the next")
+    return Lanes(rows, recipe.train_batch_size, recipe.row_length, expected)
 
 
 # Model
@@ -386,19 +430,23 @@ class CharTrainer(Trainer):
 
     Args:
         averaging: the average of the weights to evaluate and to end with, if any.
+        carrying: the state that each lane's rows leave to the next, if the training set is one of lanes.
     """
 
-    def __init__(self, *, averaging: "AverageWeights | None" = None, **kwargs):
+    def __init__(self, *, averaging: "AverageWeights | None" = None, carrying: "CarryState | None" = None, **kwargs):
         super().__init__(**kwargs)
-        self.averaging = averaging
-        if averaging:
-            self.add_callback(averaging)
+        self.averaging, self.carrying = averaging, carrying
+        for callback in filter(None, (averaging, carrying)):
+            self.add_callback(callback)
 
     def get_train_dataloader(self) -> DataLoader:
         if self.args.window_length:
             return super().get_train_dataloader()
-        lengths, seed = self.train_dataset.lengths, self.args.data_seed or self.args.seed
-        batches = JoinedSentences(lengths, self.args.row_length, self._train_batch_size, seed)
+        if self.args.stateful:
+            batches = BatchSampler(SequentialSampler(self.train_dataset), self._train_batch_size, drop_last=False)
+        else:
+            lengths, seed = self.train_dataset.lengths, self.args.data_seed or self.args.seed
+            batches = JoinedSentences(lengths, self.args.row_length, self._train_batch_size, seed)
         loader = DataLoader(
             self.train_dataset,
             batch_sampler=batches,
@@ -421,11 +469,16 @@ class CharTrainer(Trainer):
         processes = self.accelerator.num_processes if self.args.average_tokens_across_devices else 1
         if not model.training:  # the library averages these over rows; so divided, that is the average over characters
             num_items_in_batch = len(inputs["labels"]) * self.characters_per_row * processes
-        expected = inputs.pop("expected", None)  # (batch, time - 1, vocab)
+        expected = inputs.pop("expected", None)  # (batch, predictions, vocab)
+        if carrying := self.carrying if model.training else None:
+            inputs |= {"shift_labels": inputs["labels"], "past_key_values": carrying.state, "use_cache": True}
         loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
+        if carrying:
+            carrying.keep(outputs.past_key_values)
         if expected is not None:
             characters = expected.sum() if num_items_in_batch is None else num_items_in_batch / processes
-            by_counting = -(expected * outputs.logits[:, :-1].log_softmax(-1)).sum() / characters
+            predictions = outputs.logits[:, : expected.shape[1]].log_softmax(-1)
+            by_counting = -(expected * predictions).sum() / characters
             loss = torch.lerp(loss, by_counting, self.args.ngram_smoothing)
         return (loss, outputs) if return_outputs else loss
 
@@ -500,6 +553,31 @@ class AverageWeights(TrainerCallback):
             yield
         finally:
             model.load_state_dict(weights)
+
+
+class CarryState(TrainerCallback):
+    """The state that each lane's rows leave to the next, without its gradient; lanes begin anew in every epoch.
+
+    It lies in a checkpoint that is written within an epoch.
+    """
+
+    def __init__(self, checkpoint: Path | None):
+        self.state, self.checkpoint = None, checkpoint
+
+    def keep(self, state: RecurrentCache) -> None:
+        self.state = RecurrentCache([(h.detach(), c.detach()) for h, c in state.states], state.get_seq_length())
+
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        self.state = None
+        if self.checkpoint and (self.checkpoint / LANES).exists():
+            states = load_file(self.checkpoint / LANES, device=str(args.device))["states"]  # (layers, 2, batch, hidden)
+            self.state = RecurrentCache([(h, c) for h, c in states], seen=0)
+        self.checkpoint = None
+
+    def on_save(self, args, state, control, **kwargs):
+        if state.epoch % 1:  # else the next row begins an epoch
+            states = torch.stack([torch.stack(layer) for layer in self.state.states])
+            save_file({"states": states}, Path(args.output_dir) / f"checkpoint-{state.global_step}" / LANES)
 
 
 class WatchItLearn(TrainerCallback):
@@ -619,6 +697,7 @@ def train(recipe: Recipe) -> Trainer:
     rows = training_rows(corpus, recipe.train_split)
     trainer = CharTrainer(
         averaging=AverageWeights(recipe.ema_decay, checkpoint) if recipe.ema_decay else None,
+        carrying=CarryState(checkpoint) if recipe.stateful else None,
         model=model,
         args=recipe,
         train_dataset=training_set(recipe, rows, tokenizer),

@@ -177,6 +177,51 @@ def test_windows_are_the_texts_stretches_with_one_target_each(corpus, tokenizer)
     assert train.collate([windows[0], windows[5]])["labels"][:, :-1].eq(-100).all()
 
 
+@pytest.mark.parametrize("lanes", [1, 3, 7])
+def test_lanes_are_the_text_side_by_side_each_character_a_target(lanes, corpus, tokenizer):
+    rows = datasets.load_from_disk(corpus)["train"]
+    text = "".join(rows["text"])
+    side_by_side = train.Lanes(rows, lanes, 50)
+    read = [[side_by_side[place] for place in range(lane, len(side_by_side), lanes)] for lane in range(lanes)]
+    given = [tokenizer.decode(torch.cat([row["input_ids"] for row in lane])) for lane in read]
+    wanted = [tokenizer.decode(torch.cat([row["labels"] for row in lane])) for lane in read]
+    assert {len(lane) for lane in wanted} == {-(-len(text) // lanes)}
+    assert all(before[1:] == after[:-1] for before, after in zip(given, wanted, strict=True))
+    doubled = sum(map(len, wanted)) - len(text)
+    assert "".join(wanted[:-1]) + wanted[-1][doubled:] == text
+    assert {len(row["labels"]) for row in read[0][:-1]} <= {50}
+
+
+def test_a_stateful_loss_is_that_of_whole_lanes(corpus):
+    """Row after row with the state carried, smoothing included, costs what the lanes cost when they are read at once."""
+    arguments = ["--dataset", str(corpus), *TINY, "--stateful", "true", "--row_length", "64", "--eval_strategy", "no"]
+    recipe = train.parse([*arguments, "--input_dropout", "0", "--hidden_dropout", "0"])
+    data, tokenizer, model = train.start(recipe)
+    lanes = train.training_set(recipe, data["train"], tokenizer)
+    trainer = train.CharTrainer(
+        carrying=train.CarryState(None), model=model, args=recipe, train_dataset=lanes, data_collator=train.collate
+    )
+    batches = list(trainer.get_train_dataloader())
+    characters = sum(batch["labels"].numel() for batch in batches)
+    ids, labels, expected = (
+        torch.cat([batch[name] for batch in batches], 1) for name in ("input_ids", "labels", "expected")
+    )
+    assert ids.shape[0] == recipe.train_batch_size
+    scores = model(ids).logits.log_softmax(-1)
+    hard, soft = scores.gather(2, labels[..., None]).sum(), (scores * expected).sum()
+    share = recipe.ngram_smoothing
+    loss = sum(trainer.compute_loss(model.train(), batch, num_items_in_batch=characters) for batch in batches)
+    assert loss.item() == pytest.approx(-((1 - share) * hard + share * soft).item() / characters, rel=1e-4)
+
+    trainer.carrying.on_epoch_begin(recipe, trainer.state, trainer.control)
+    assert trainer.carrying.state is None  # lanes begin anew
+
+
+def test_a_stateful_run_is_one_process_and_has_a_row_length(corpus, tmp_path, capsys):
+    refusal = refused(capsys, corpus, tmp_path, "--stateful", "true", "--row_length", "0")
+    assert "carries the state within one process" in refusal
+
+
 def test_a_text_shorter_than_a_window_is_refused(corpus, tmp_path, capsys):
     assert "too few for --window_length 99999" in refused(capsys, corpus, tmp_path, "--window_length", "99999")
 
@@ -277,8 +322,10 @@ def test_a_long_text_is_not_smoothed(corpus, monkeypatch, caplog):
     assert "no n-gram smoothing" in caplog.text
 
 
-def test_a_run_goes_on_in_the_middle_of_an_epoch_to_the_same_weights(corpus, tmp_path):
+@pytest.mark.parametrize("stateful", ["false", "true"])
+def test_a_run_goes_on_in_the_middle_of_an_epoch_to_the_same_weights(corpus, tmp_path, stateful):
     steps = ["--save_strategy", "steps", "--save_steps", "3", "--save_total_limit", "20", "--eval_strategy", "no"]
+    steps += ["--stateful", stateful, "--row_length", "30"]
     whole = run(corpus, tmp_path / "whole", *steps)
     shutil.copytree(whole, tmp_path / "cut")
     for later in list((tmp_path / "cut").glob("checkpoint-*")):

@@ -56,3 +56,13 @@ def saved(model, tokenizer, tmp_path) -> Path:
     model.save_pretrained(tmp_path / "tiny")
     tokenizer.save_pretrained(tmp_path / "tiny")
     return tmp_path / "tiny"
+
+
+@pytest.fixture(scope="session")
+def corpus(story, tmp_path_factory):
+    from scripts.build_corpus import build_corpus
+
+    folder = tmp_path_factory.mktemp("corpus")
+    (folder / "story.txt").write_text(story, encoding="utf-8")
+    build_corpus(folder / "built", text=str(folder / "story.txt"))
+    return folder / "built"

@@ -28,16 +28,6 @@ TINY = shlex.split("""
 """)
 
 
-@pytest.fixture(scope="session")
-def corpus(story, tmp_path_factory):
-    from scripts.build_corpus import build_corpus
-
-    folder = tmp_path_factory.mktemp("corpus")
-    (folder / "story.txt").write_text(story, encoding="utf-8")
-    build_corpus(folder / "built", text=str(folder / "story.txt"))
-    return folder / "built"
-
-
 def run(corpus, output_dir, *arguments):
     train.main(["--dataset", str(corpus), "--output_dir", str(output_dir), *TINY, *arguments])
     return Path(output_dir)
@@ -193,7 +183,7 @@ def test_lanes_are_the_text_side_by_side_each_character_a_target(lanes, corpus, 
 
 
 def test_a_stateful_loss_is_that_of_whole_lanes(corpus):
-    """Row after row with the state carried, smoothing included, costs what the lanes cost when they are read at once."""
+    """Row after row with the state carried, smoothing included, costs what the lanes cost read at once."""
     arguments = ["--dataset", str(corpus), *TINY, "--stateful", "true", "--row_length", "64", "--eval_strategy", "no"]
     recipe = train.parse([*arguments, "--input_dropout", "0", "--hidden_dropout", "0"])
     data, tokenizer, model = train.start(recipe)

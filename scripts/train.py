@@ -24,6 +24,9 @@ from typing import Literal
 import numpy as np
 import torch
 import yaml
+from accelerate import PartialState
+from accelerate.data_loader import DataLoaderShard
+from accelerate.utils import set_seed
 from datasets import Dataset, DatasetDict, concatenate_datasets, load_dataset, load_from_disk
 from huggingface_hub.errors import StrictDataclassError
 from safetensors.torch import load_file, load_model, save_file, save_model
@@ -37,7 +40,6 @@ from transformers import (
     Trainer,
     TrainerCallback,
     TrainingArguments,
-    set_seed,
 )
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # scripts know each other as scripts.x
@@ -132,6 +134,7 @@ class Recipe(TrainingArguments):
     use_cache: bool = field(default=True, metadata={"help": "Saved with the model, which then returns its state."})
     logging_nan_inf_filter: bool = field(default=False, metadata={"help": "Hiding a diverged loss helps nobody."})
     dataloader_pin_memory: bool = field(default=False, metadata={"help": "Batches of characters are small."})
+    ddp_find_unused_parameters: bool | None = field(default=False, metadata={"help": "Every weight is used."})
     report_to: str | None = field(default="tensorboard", metadata={"help": "Where the logs go."})
 
 
@@ -199,6 +202,19 @@ def training_rows(corpus: DatasetDict, splits: str) -> Dataset:
     return concatenate_datasets([corpus[name] for name in splits.split("+")])
 
 
+def held_out_rows(recipe: Recipe, rows: Dataset) -> Dataset:
+    """The rows to evaluate on, made up to whole batches for every process by rows of the newline alone.
+
+    The library would repeat real rows, and then no mean over rows is the one of a single process.
+    """
+    wanted = recipe.per_device_eval_batch_size * recipe.world_size if recipe.world_size > 1 else 1
+    missing = -len(rows) % wanted
+    mask = [1] + [0] * (len(rows[0]["input_ids"]) - 1)
+    blank = rows[0] | {"text": "", "attention_mask": mask, "length": 1}
+    blanks = Dataset.from_dict({name: [value] * missing for name, value in blank.items()}, features=rows.features)
+    return concatenate_datasets([rows, blanks]).with_format("torch")
+
+
 class Sentences(torch.utils.data.Dataset):
     """The rows of a corpus without their padding; `sentences[first, last]` are those from `first` to before `last`,
     joined as they follow each other in the text. They are read as they are needed, so the corpus may be a large one.
@@ -218,13 +234,15 @@ class Sentences(torch.utils.data.Dataset):
 
     def __getitem__(self, span: tuple[int, int]) -> dict[str, torch.Tensor]:
         first, last = span
-        rows = self.rows[first:last]["input_ids"]  # (sentences, max_length)
-        kept = torch.arange(rows.shape[1]) <= self.lengths[first:last].unsqueeze(1)
+        rows = self.rows[first : max(last, first + 1)]["input_ids"]  # (sentences, max_length)
+        kept = torch.arange(rows.shape[1]) <= self.lengths[first : first + len(rows)].unsqueeze(1)
         kept[1:, 0] = False  # one newline in front is enough
+        kept[last - first :, 1:] = False  # and all there is of a row of no sentence
         input_ids = rows[kept]  # (time,)
         row = {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids)}
         if self.expected is not None:
-            span = slice(self.ends[first] - self.lengths[first], self.ends[last - 1])
+            start = self.ends[first] - self.lengths[first]
+            span = slice(start, start + len(input_ids) - 1)
             row["expected"] = torch.from_numpy(self.expected[span]).float()  # (time - 1, vocab): none of the newline
         return row
 
@@ -286,25 +304,43 @@ class JoinedSentences(Sampler):
     """An epoch: every sentence once, joined to rows of about `row_length` that begin elsewhere each time, in batches.
 
     A row that goes on past a sentence's end teaches how the next one begins. Rows of like length come in the same
-    batch, so that little of it is padding, and the batches in random order. Where the rows do not fill whole batches,
-    half of the rest is a batch of the shortest rows and half one of the longest, whose lengths differ most.
+    step, so that little of it is padding, and the steps in random order. Where the rows do not fill whole steps,
+    half of the rest is a step of the shortest rows and half one of the longest, whose lengths differ most.
+
+    A step's rows are the same however many processes and accumulated batches share them. Where there are fewer rows
+    than shares, a batch is one row of no sentence: the newline alone, which teaches nothing.
 
     Args:
         lengths: (sentences,), in characters.
         row_length: characters of a row; 0 leaves each sentence in a row of its own.
         batch_size: rows of a batch.
         seed: of the order and the cuts, which differ from epoch to epoch (`set_epoch`) and are the same after a resume.
+        accumulated: batches that a process reads for one step.
+        processes: how many read the text together.
+        process: which of them this one is.
     """
 
-    def __init__(self, lengths: torch.Tensor, row_length: int, batch_size: int, seed: int = 0):
+    def __init__(
+        self,
+        lengths: torch.Tensor,
+        row_length: int,
+        batch_size: int,
+        seed: int = 0,
+        *,
+        accumulated: int = 1,
+        processes: int = 1,
+        process: int = 0,
+    ):
         self.ends, self.seed, self.epoch = lengths.cumsum(0), seed, 0
+        self.accumulated, self.processes, self.process = accumulated, processes, process
+        batch_size *= accumulated * processes  # from here on of a step
         wanted = -(-int(self.ends[-1]) // row_length) if row_length else len(lengths)
         self.rows = min(wanted, len(lengths))
         whole, rest = divmod(self.rows, batch_size)
         self.sizes = [size for size in (rest // 2, *[batch_size] * whole, rest - rest // 2) if size]
 
     def __len__(self) -> int:
-        return len(self.sizes)
+        return len(self.sizes) * self.accumulated
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
@@ -324,9 +360,11 @@ class JoinedSentences(Sampler):
         ends = torch.cat([torch.tensor([0]), self.ends])[cuts]
         shuffled = torch.randperm(self.rows, generator=generator)
         by_length = shuffled[ends.diff()[shuffled].argsort(stable=True)]  # rows of one length in random order
-        batches = by_length.split(self.sizes)
-        for number in torch.randperm(len(batches), generator=generator).tolist():
-            yield [(int(cuts[row]), int(cuts[row + 1])) for row in batches[number]]
+        steps = by_length.split(self.sizes)
+        for number in torch.randperm(len(steps), generator=generator).tolist():
+            shares = steps[number].tensor_split(self.accumulated * self.processes)
+            for share in shares[self.process :: self.processes]:
+                yield [(int(cuts[row]), int(cuts[row + 1])) for row in share] or [(0, 0)]
 
 
 def collate(rows: list[dict]) -> dict[str, torch.Tensor]:
@@ -474,16 +512,23 @@ class CharTrainer(Trainer):
         if self.args.stateful:
             batches = BatchSampler(SequentialSampler(self.train_dataset), self._train_batch_size, drop_last=False)
         else:
-            lengths, seed = self.train_dataset.lengths, self.args.data_seed or self.args.seed
-            batches = JoinedSentences(lengths, self.args.row_length, self._train_batch_size, seed)
-        loader = DataLoader(
+            batches = JoinedSentences(
+                self.train_dataset.lengths,
+                self.args.row_length,
+                self._train_batch_size,
+                seed=self.args.data_seed or self.args.seed,
+                accumulated=self.args.gradient_accumulation_steps,
+                processes=self.args.world_size,
+                process=self.args.process_index,
+            )
+        return DataLoaderShard(  # whose batches are this process's already
             self.train_dataset,
+            device=self.args.device,
             batch_sampler=batches,
             collate_fn=self.data_collator,
             num_workers=self.args.dataloader_num_workers,
             pin_memory=self.args.dataloader_pin_memory,
         )
-        return self.accelerator.prepare(loader)
 
     def averaged(self) -> AbstractContextManager:
         """While it lasts, the model has its averaged weights."""
@@ -534,10 +579,11 @@ class CharTrainer(Trainer):
 
 
 class MarkWholeCheckpoints(TrainerCallback):
-    """Writes the completion mark into a checkpoint once all of its files are there."""
+    """Writes the completion mark into a checkpoint once all of its files are there, those of every process."""
 
     def on_save(self, args, state, control, **kwargs):
-        if not state.is_world_process_zero:
+        PartialState().wait_for_everyone()
+        if not args.should_save:
             return
         checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         write_json(checkpoint / COMPLETE, {file.name: file.stat().st_size for file in checkpoint.iterdir()})
@@ -565,7 +611,7 @@ class AverageWeights(TrainerCallback):
         self.average.update_parameters(model)
 
     def on_save(self, args, state, control, **kwargs):
-        if state.is_world_process_zero:
+        if args.should_save:
             save_model(self.average, Path(args.output_dir) / f"checkpoint-{state.global_step}" / AVERAGE)
 
     def on_train_end(self, args, state, control, model, **kwargs):
@@ -617,7 +663,7 @@ class WatchItLearn(TrainerCallback):
 
     def on_epoch_end(self, args, state, control, model, **kwargs):
         epoch = round(state.epoch)
-        if not state.is_world_process_zero or not (epoch in FIRST_SAMPLES or epoch % SAMPLE_EVERY == 0):
+        if not args.should_save or not (epoch in FIRST_SAMPLES or epoch % SAMPLE_EVERY == 0):
             return
         with self.trainer.averaged():
             text = generate_text(model, self.trainer.processing_class, seed=args.seed)
@@ -646,6 +692,8 @@ def is_whole(checkpoint: Path) -> bool:
 def claim(recipe: Recipe, corpus: DatasetDict) -> Path | None:
     """Makes the output folder this run's and nobody else's; returns the checkpoint to go on from.
 
+    Of several processes one writes, and the others look after it has.
+
     Raises:
         TrainingError: the folder holds a run of other data or other settings.
     """
@@ -661,14 +709,13 @@ def claim(recipe: Recipe, corpus: DatasetDict) -> Path | None:
             )
     elif output_dir.exists() and any(output_dir.glob("checkpoint-*")):
         raise TrainingError(f"{output_dir} holds checkpoints of unknown origin. Choose another --output_dir.")
-    output_dir.mkdir(parents=True, exist_ok=True)
-    write_json(output_dir / RUN_RECORD, record)
-
     whole = last_whole_checkpoint(output_dir)
-    for checkpoint in output_dir.glob("checkpoint-*"):
-        if whole is None or _step_of(checkpoint) > _step_of(whole):
-            logger.warning("%s was not written to its end; leaving it out", checkpoint)
-            shutil.rmtree(checkpoint)
+    if recipe.should_save:
+        write_json(output_dir / RUN_RECORD, record)
+        for checkpoint in output_dir.glob("checkpoint-*"):
+            if whole is None or _step_of(checkpoint) > _step_of(whole):
+                logger.warning("%s was not written to its end; leaving it out", checkpoint)
+                shutil.rmtree(checkpoint)
     if whole:
         logger.info("going on from %s", whole)
     return whole
@@ -716,9 +763,15 @@ def _step_of(checkpoint: Path) -> int:
 
 def train(recipe: Recipe) -> Trainer:
     """Trains by a recipe and leaves the model in its output folder."""
+    if recipe.n_gpu > 1:
+        raise TrainingError(
+            f"{recipe.n_gpu} GPUs want a process each: torchrun --nproc_per_node {recipe.n_gpu} scripts/train.py with "
+            "the same arguments; or choose one of them: CUDA_VISIBLE_DEVICES=0"
+        )
     set_seed(recipe.seed)
-    corpus, tokenizer, model = start(recipe)
-    checkpoint = claim(recipe, corpus)
+    with recipe.main_process_first(local=recipe.save_on_each_node):  # the others find the corpus and the claim
+        corpus, tokenizer, model = start(recipe)
+        checkpoint = claim(recipe, corpus)
     held_out = "validation" not in recipe.train_split.split("+")
     if not held_out:
         recipe.eval_strategy = "no"
@@ -730,14 +783,15 @@ def train(recipe: Recipe) -> Trainer:
         model=model,
         args=recipe,
         train_dataset=training_set(recipe, rows, tokenizer),
-        eval_dataset=corpus["validation"].with_format("torch") if held_out else None,
+        eval_dataset=held_out_rows(recipe, corpus["validation"]) if held_out else None,
         data_collator=collate,
         processing_class=tokenizer,
     )
     trainer.add_callback(WatchItLearn(trainer))
     trainer.add_callback(MarkWholeCheckpoints())  # the last to write into a checkpoint
+    set_seed(recipe.seed, device_specific=True)  # each process drops units of its own
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    if trainer.is_world_process_zero():
+    if recipe.should_save:
         save_result(trainer, tokenizer)
     return trainer
 
@@ -745,7 +799,10 @@ def train(recipe: Recipe) -> Trainer:
 def main(argv: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        train(parse(argv))
+        recipe = parse(argv)
+        if not recipe.should_log:  # of several processes one speaks
+            logging.getLogger().setLevel(logging.ERROR)
+        train(recipe)
     except KeyboardInterrupt:
         sys.exit("interrupted; the same command goes on from the last checkpoint")
     except (TrainingError, CheckpointError, CorpusError, StrictDataclassError, OSError) as error:

@@ -328,16 +328,52 @@ def test_a_run_goes_on_in_the_middle_of_an_epoch_to_the_same_weights(corpus, tmp
         assert torch.equal(weights(resumed)[name], expected), name
 
 
-@pytest.mark.parametrize("processes", [2, 3])
-def test_several_processes_read_every_sentence_once(processes):
+@pytest.mark.parametrize("row_length", [0, 60])
+@pytest.mark.parametrize(("processes", "accumulated", "batch_size"), [(2, 1, 8), (3, 2, 4), (1, 4, 2), (7, 1, 3)])
+def test_the_rows_of_a_step_are_the_same_however_they_are_shared(row_length, processes, accumulated, batch_size):
     lengths = torch.randint(2, 120, (90,))
-    read = []
-    for process in range(processes):
-        from accelerate.data_loader import BatchSamplerShard
+    whole = train.JoinedSentences(lengths, row_length, batch_size * processes * accumulated)
+    shares = [
+        train.JoinedSentences(
+            lengths, row_length, batch_size, accumulated=accumulated, processes=processes, process=process
+        )
+        for process in range(processes)
+    ]
+    for epoch in range(3):
+        for sampler in (whole, *shares):
+            sampler.set_epoch(epoch)
+        batches = [list(share) for share in shares]
+        assert {len(read) for read in batches} == {len(whole) * accumulated} == {len(share) for share in shares}
+        for number, step in enumerate(whole):
+            parts = [read[number * accumulated + part] for read in batches for part in range(accumulated)]
+            assert all(1 <= len(part) <= batch_size for part in parts)
+            assert sorted(span for part in parts for span in part if span != (0, 0)) == sorted(step)
 
-        shard = BatchSamplerShard(train.JoinedSentences(lengths, 0, 8), processes, process, even_batches=False)
-        read += chain.from_iterable(shard)
-    assert sorted(read) == [(first, first + 1) for first in range(90)]
+
+def test_a_row_of_no_sentence_is_the_newline_alone_and_teaches_nothing(sentences, make_model):
+    sentences.expected = np.ones((int(sentences.ends[-1]), 3), np.float32)
+    row = sentences[0, 0]
+    assert row["input_ids"].tolist() == [1]
+    assert row["expected"].shape == (0, 3)
+    batch = train.collate([sentences[2, 3], row])
+    assert int((batch["labels"][:, 1:] != -100).sum()) == int(sentences.lengths[2])
+
+
+def test_held_out_rows_fill_whole_batches_of_every_process_with_newlines_that_count_nothing(corpus, monkeypatch):
+    recipe = train.parse(["--dataset", str(corpus), *TINY])
+    rows = train.read_corpus(recipe)[0]["validation"]
+    assert len(train.held_out_rows(recipe, rows)) == len(rows)
+    monkeypatch.setattr(train.Recipe, "world_size", 3)
+    padded = train.held_out_rows(recipe, rows)
+    assert 0 < len(padded) - len(rows) < 12
+    assert len(padded) % 12 == 0
+    assert train.lengths_of(padded).sum() - len(padded) == train.lengths_of(rows).sum() - len(rows)
+    assert padded[:]["attention_mask"].sum(dim=1).tolist() == padded[:]["length"].tolist()
+
+
+def test_several_gpus_without_a_process_each_are_refused_with_the_command(corpus, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(train.Recipe, "n_gpu", 4)
+    assert "torchrun --nproc_per_node 4 scripts/train.py" in refused(capsys, corpus, tmp_path)
 
 
 def test_the_best_average_is_kept_on_demand(corpus, tmp_path):

@@ -617,8 +617,8 @@ MUTATIONS = [
     Mutation(
         "expectations one character late",
         TRAIN,
-        "slice(self.ends[first] - self.lengths[first], self.ends[last - 1])",
-        "slice(self.ends[first] - self.lengths[first] + 1, self.ends[last - 1] + 1)",
+        "start = self.ends[first] - self.lengths[first]\n",
+        "start = self.ends[first] - self.lengths[first] + 1\n",
         "tests/test_train.py::test_targets_are_partly_what_counting_expects",
     ),
     Mutation(
@@ -865,5 +865,33 @@ MUTATIONS = [
         'state["_fingerprint"] = digest_of(rows.select(span), tokenizer, max_length)',
         "pass",
         "tests/test_build_corpus.py::test_two_corpora_are_never_taken_for_each_other",
+    ),
+    Mutation(
+        "every process trains on the same rows",
+        TRAIN,
+        "for share in shares[self.process :: self.processes]:",
+        "for share in shares[: self.accumulated]:",
+        "tests/test_train.py::test_the_rows_of_a_step_are_the_same_however_they_are_shared",
+    ),
+    Mutation(
+        "a process without a row is left out of the step",
+        TRAIN,
+        " for row in share] or [(0, 0)]",
+        " for row in share]",
+        "tests/test_train.py::test_the_rows_of_a_step_are_the_same_however_they_are_shared",
+    ),
+    Mutation(
+        "a row of no sentence holds one",
+        TRAIN,
+        "        kept[last - first :, 1:] = False  # and all there is of a row of no sentence\n",
+        "",
+        "tests/test_train.py::test_a_row_of_no_sentence_is_the_newline_alone_and_teaches_nothing",
+    ),
+    Mutation(
+        "held-out rows are repeated to fill the batches of several processes",
+        TRAIN,
+        "    missing = -len(rows) % wanted\n",
+        "    missing = 0\n",
+        "tests/test_train.py::test_held_out_rows_fill_whole_batches_of_every_process_with_newlines_that_count_nothing",
     ),
 ]

@@ -375,6 +375,11 @@ def split_rows(rows: Dataset) -> dict[str, range]:
     return {"train": range(train), "validation": range(train, validation), "test": range(validation, len(rows))}
 
 
+def load_corpus(source: str) -> DatasetDict:
+    """The splits of a corpus: a folder that this script wrote, or an id on the Hub."""
+    return load_from_disk(source) if Path(source).is_dir() else load_dataset(source)
+
+
 def lengths_of(rows: Dataset) -> np.ndarray:
     """The column `length`, (rows,)."""
     return rows.with_format("numpy", columns=["length"])["length"][:]

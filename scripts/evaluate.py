@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from datasets import Dataset, load_from_disk
+from datasets import Dataset
 from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pad_sequence
 from tqdm.auto import tqdm
@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # scripts know 
 
 from char_lstm import load, normalise
 from char_lstm.loading import CheckpointError
+from scripts.build_corpus import load_corpus
 from scripts.files import write_json
 
 CHUNK = 4096  # characters of one forward
@@ -32,7 +33,7 @@ ROWS = 64  # rows of one forward
 @dataclass
 class EvaluateArguments:
     model: str = field(metadata={"help": "A folder or an id on the Hub."})
-    dataset: str = field(metadata={"help": "A folder written by build_corpus.py."})
+    dataset: str = field(metadata={"help": "A folder written by build_corpus.py, or an id on the Hub."})
     split: str = field(default="test", metadata={"help": "The split to score."})
     json: str | None = field(default=None, metadata={"help": "Write the figures to this file too."})
 
@@ -91,7 +92,7 @@ def trained_parameters(model: torch.nn.Module) -> int:
 
 def run(args: EvaluateArguments) -> dict:
     model, tokenizer = load(args.model)
-    corpus = load_from_disk(args.dataset)
+    corpus = load_corpus(args.dataset)
     if args.split not in corpus:
         raise ValueError(f"{args.dataset} has no split {args.split}; it has {', '.join(corpus)}")
     model.to("cuda" if torch.cuda.is_available() else "cpu")

@@ -14,13 +14,15 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from datasets import load_from_disk
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from jinja2 import Template
 from transformers import HfArgumentParser
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # scripts know each other as scripts.x
+
 from char_lstm import NoveltyIndex, generate_text, load, measure_novelty
 from char_lstm.loading import CheckpointError
+from scripts.build_corpus import load_corpus
 
 TEMPLATE = Path(__file__).parent / "templates" / "model_card.md"
 USE_TEMPLATE = TEMPLATE.with_name("use_card.md")
@@ -33,7 +35,7 @@ BOOK = "Alice's Adventures in Wonderland"
 class PackageArguments:
     run: str = field(metadata={"help": "The output folder of train.py, with evaluation.json in it."})
     output_dir: str = field(metadata={"help": "The folder to make, or to replace as a whole."})
-    dataset: str | None = field(default=None, metadata={"help": "The corpus of the run, as build_corpus.py wrote it."})
+    dataset: str | None = field(default=None, metadata={"help": "The corpus of the run: a folder or an id on the Hub."})
     recipe: str = field(default="scripts/configs/alice.yaml", metadata={"help": "The recipe, named in the card."})
     seed: int = field(default=42, metadata={"help": "Seed of the first sample in the card; the others count on."})
     text_name: str = field(default=BOOK, metadata={"help": "What it was trained on, named in the card."})
@@ -113,7 +115,7 @@ def run_settings(run: Path) -> dict:
 
 def novelty_index(dataset: str, train_split: str) -> NoveltyIndex:
     """The index of the rows that the run was trained on, joined to the text that they were cut from."""
-    corpus = load_from_disk(dataset)
+    corpus = load_corpus(dataset)
     return NoveltyIndex.build("".join(text for split in train_split.split("+") for text in corpus[split]["text"]))
 
 

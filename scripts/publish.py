@@ -137,8 +137,7 @@ def publish(args: PublishArguments) -> None:
     check_arguments(args)
     api = HfApi()
     if not args.dry_run:
-        with explained("asking the Hub whose token this is"):
-            check_access(api, [id for id in (args.repo_id, args.dataset_repo_id, args.space_id) if id])
+        check_access(api, ids_of(args))
     with tempfile.TemporaryDirectory() as place:
         repos = assemble(args, Path(place))
         check(repos)
@@ -166,7 +165,16 @@ def check_arguments(args: PublishArguments) -> None:
         raise PublishError("--dataset and --dataset_repo_id go together")
     if args.space_hardware and not args.space_id:
         raise PublishError("--space_hardware needs --space_id")
-    for repo_id in filter(None, (args.repo_id, args.dataset_repo_id, args.space_id)):
+    check_ids(ids_of(args))
+
+
+def ids_of(args: PublishArguments) -> list[str]:
+    return [repo_id for repo_id in (args.repo_id, args.dataset_repo_id, args.space_id) if repo_id]
+
+
+def check_ids(repo_ids: list[str]) -> None:
+    """Each id is one, and says whose it is."""
+    for repo_id in repo_ids:
         validate_repo_id(repo_id)
         if "/" not in repo_id:
             raise PublishError(f"{repo_id}: say whose it is, as in USER/{repo_id}")
@@ -421,7 +429,8 @@ def run_alone(command: list[str], folder: Path, failure: str, *, up: str | None 
 
 def check_access(api: HfApi, repo_ids: list[str]) -> None:
     """The token may write, and in these namespaces."""
-    who = retried(api.whoami)
+    with explained("asking the Hub whose token this is"):
+        who = retried(api.whoami)
     role = who.get("auth", {}).get("accessToken", {}).get("role")
     if role == "read":
         raise PublishError("this token may only read; make one that writes at https://huggingface.co/settings/tokens")

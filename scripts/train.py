@@ -1,8 +1,16 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["char-lstm[train] @ https://github.com/char-lstm/char-lstm/archive/refs/heads/main.zip"]
+# ///
 """Trains a character model with the Hugging Face Trainer; the defaults are the assignment, `configs/alice.yaml`.
 
     python scripts/train.py --config scripts/configs/alice.yaml
     python scripts/train.py --dataset data/mine --output_dir runs/mine --num_train_epochs 30
     python scripts/train.py --dataset data/mine --output_dir runs/mine --init_from modeling/pretrained/alice
+    uv run train.py --output_dir runs/alice --push_to_hub --hub_model_id USER/alice-char-lstm
+
+The last line needs this file alone: its header above brings the rest, the other scripts included. `--push_to_hub` tests,
+packages and publishes the result.
 
 The command line overrides the YAML, the YAML overrides the defaults, and every field of `TrainingArguments` is known to
 both. Run the same command again after an interruption and it goes on from the last whole checkpoint.
@@ -27,8 +35,9 @@ import yaml
 from accelerate import PartialState
 from accelerate.data_loader import DataLoaderShard
 from accelerate.utils import set_seed
-from datasets import Dataset, DatasetDict, concatenate_datasets, load_dataset, load_from_disk
-from huggingface_hub.errors import StrictDataclassError
+from datasets import Dataset, DatasetDict, concatenate_datasets
+from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub.errors import HFValidationError, StrictDataclassError
 from safetensors.torch import load_file, load_model, save_file, save_model
 from torch.nn.utils.rnn import pad_sequence
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -47,7 +56,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # scripts know 
 from char_lstm import CharLstmConfig, CharLstmForCausalLM, generate_text, load, load_decoder, normalise
 from char_lstm.loading import CheckpointError
 from char_lstm.modeling_char_lstm import RecurrentCache
-from scripts.build_corpus import FEATURES, CorpusError, build_corpus, cut_rows, encode_rows, lengths_of
+from scripts import evaluate, package, publish
+from scripts.build_corpus import FEATURES, CorpusError, build_corpus, cut_rows, encode_rows, lengths_of, load_corpus
 from scripts.files import write_json
 from scripts.ngram import KneserNey, cross_fitted
 from scripts.teaching import sample_text
@@ -63,11 +73,18 @@ SAMPLES = "samples.json"  # what the model wrote, by epoch
 FIRST_SAMPLES, SAMPLE_EVERY = (1, 5), 10  # epochs
 FOLDS = 40  # stretches of the text that are counted without
 SMOOTHED_UP_TO = 2**26  # probabilities, one for each character of the text and of the alphabet
-UNRECORDED = {"output_dir", "logging_dir", "run_name", "disable_tqdm", "report_to", "resume_from_checkpoint", "config"}
+UNRECORDED = {  # settings that another machine may have otherwise
+    *("output_dir", "logging_dir", "run_name", "disable_tqdm", "report_to", "resume_from_checkpoint", "config"),
+    *("push_to_hub", "hub_model_id", "hub_private_repo"),
+}
 
 
 class TrainingError(RuntimeError):
     """Training cannot start or go on; the message says why and what to do."""
+
+
+EXPECTED = (TrainingError, CheckpointError, CorpusError, StrictDataclassError, OSError)
+EXPECTED += (publish.PublishError, HFValidationError)
 
 
 @dataclass
@@ -173,14 +190,10 @@ def read_corpus(recipe: Recipe) -> tuple[DatasetDict, PreTrainedTokenizerFast]:
         recipe.dataset = str(DEFAULT_CORPUS)
         if not DEFAULT_CORPUS.exists():
             build_corpus(DEFAULT_CORPUS)
-    if Path(recipe.dataset).is_dir():
-        corpus, source = load_from_disk(recipe.dataset), recipe.dataset
-    else:
-        from huggingface_hub import snapshot_download
-
-        corpus = load_dataset(recipe.dataset)
-        source = snapshot_download(recipe.dataset, repo_type="dataset", allow_patterns="tokenizer*")
-    return corpus, PreTrainedTokenizerFast.from_pretrained(source)
+    source = recipe.dataset
+    if not Path(source).is_dir():
+        source = snapshot_download(source, repo_type="dataset", allow_patterns="tokenizer*")
+    return load_corpus(recipe.dataset), PreTrainedTokenizerFast.from_pretrained(source)
 
 
 def fingerprint(corpus: DatasetDict) -> str:
@@ -796,18 +809,44 @@ def train(recipe: Recipe) -> Trainer:
     return trainer
 
 
+def check_publishing(recipe: Recipe) -> None:
+    """Hours before they are needed: the id and the token."""
+    if not recipe.hub_model_id:
+        raise publish.PublishError("--push_to_hub needs --hub_model_id USER/NAME")
+    publish.check_ids([recipe.hub_model_id])
+    publish.check_access(HfApi(), [recipe.hub_model_id])
+
+
+def publish_result(recipe: Recipe) -> None:
+    """Tests the model on the test split, packages it with a card that says how well it did, and publishes it."""
+    run, dataset = recipe.output_dir, recipe.dataset
+    packaged = Path(run) / "packaged" / recipe.hub_model_id.split("/")[1].removesuffix("-char-lstm")
+    packaged.parent.mkdir(exist_ok=True)
+    evaluate.run(evaluate.EvaluateArguments(model=run, dataset=dataset, json=f"{run}/evaluation.json"))
+    named = {} if Path(dataset) == DEFAULT_CORPUS else {"text_name": Path(dataset).name}
+    named |= {"recipe": recipe.config} if recipe.config else {}
+    package.package(package.PackageArguments(run=run, dataset=dataset, output_dir=str(packaged), **named))
+    private = bool(recipe.hub_private_repo)
+    publish.publish(publish.PublishArguments(model=str(packaged), repo_id=recipe.hub_model_id, private=private))
+
+
 def main(argv: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         recipe = parse(argv)
+        publishes, recipe.push_to_hub = recipe.push_to_hub, False  # the Trainer would push each checkpoint, unmeasured
         if not recipe.should_log:  # of several processes one speaks
             logging.getLogger().setLevel(logging.ERROR)
-        train(recipe)
+        if publishes:
+            check_publishing(recipe)
+        trainer = train(recipe)
+        if publishes and trainer.is_world_process_zero():
+            publish_result(recipe)
     except KeyboardInterrupt:
         sys.exit("interrupted; the same command goes on from the last checkpoint")
-    except (TrainingError, CheckpointError, CorpusError, StrictDataclassError, OSError) as error:
-        print(f"train.py: {error}", file=sys.stderr)
-        sys.exit(2)
+    except EXPECTED as error:
+        print(publish.without_token(f"train.py: {error}"), file=sys.stderr)
+        sys.exit(getattr(error, "status", 2))
 
 
 if __name__ == "__main__":

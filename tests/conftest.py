@@ -59,10 +59,37 @@ def saved(model, tokenizer, tmp_path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def corpus(story, tmp_path_factory):
+def corpus(story, tmp_path_factory) -> Path:
+    """The story as build_corpus.py writes it."""
     from scripts.build_corpus import build_corpus
 
     folder = tmp_path_factory.mktemp("corpus")
     (folder / "story.txt").write_text(story, encoding="utf-8")
     build_corpus(folder / "built", text=str(folder / "story.txt"))
     return folder / "built"
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """The stand-in, known to the client in this process, which waits for nothing."""
+    from huggingface_hub import constants
+
+    from tests.hub import running_hub
+
+    (tmp_path / "hub").mkdir()
+    with running_hub(tmp_path / "hub") as hub:
+        monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no token"))
+        monkeypatch.setenv("HF_TOKEN", "hf_write")
+        hub.waits = []
+        monkeypatch.setattr("time.sleep", hub.waits.append)
+        yield hub
+
+
+@pytest.fixture
+def untried(monkeypatch):
+    """Leaves out the trials in fresh processes, which take seconds."""
+    from scripts import publish
+
+    monkeypatch.setattr(publish, "run_alone", lambda *_, **__: None)

@@ -94,6 +94,7 @@ class Hub:
         self.repos: dict[tuple[str, str], Repo] = {}
         self.users = {"hf_write": ("user", "write"), "hf_read": ("user", "read"), "hf_other": ("other", "write")}
         self.paid_plan = True
+        self.jobs: list[dict] = []  # what was asked for, the oldest first
         self.faults: list[Fault] = []
         self.requests: list[str] = []
         self.announced: dict[str, int] = {}  # size by SHA-256 of large files that were promised
@@ -419,6 +420,25 @@ def hardware(request: Request):
         raise Refusal(402, "this hardware needs a payment method")
     repo.hardware = flavor
     return runtime(request)
+
+
+@route("POST", r"/api/buckets/(?P<id>[^/]+/[^/]+)")
+def bucket(request: Request):
+    request.signed_in(write=request.path["id"])
+    return {"url": f"{request.hub.url}/buckets/{request.path['id']}"}
+
+
+@route("POST", r"/api/jobs/(?P<namespace>[^/]+)")
+def job(request: Request):
+    """Starts nothing, but keeps what was asked for."""
+    name, wanted = request.signed_in(write=f"{request.path['namespace']}/job"), request.json
+    if wanted["flavor"] not in FREE_HARDWARE + PAID_HARDWARE:
+        raise Refusal(400, f"no such hardware: {wanted['flavor']}")
+    if wanted["flavor"] in PAID_HARDWARE and not request.hub.paid_plan:
+        raise Refusal(402, "this hardware needs a payment method")
+    request.hub.jobs.append(wanted)
+    owner = {"id": name, "name": name, "type": "user"}
+    return {"id": f"job{len(request.hub.jobs)}", "owner": owner, "status": {"stage": "RUNNING"}}
 
 
 # Serving

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from datasets import load_from_disk
-from huggingface_hub import HfApi, ModelCard, RepoCard, constants
+from huggingface_hub import HfApi, ModelCard, RepoCard
 from huggingface_hub.errors import HfHubHTTPError
 
 from char_lstm import generate_text, load
@@ -79,26 +79,6 @@ def corpus(tmp_path_factory):
     folder = tmp_path_factory.mktemp("corpus") / "story"
     build_corpus(folder, text=STORY)
     return folder
-
-
-@pytest.fixture
-def hub(tmp_path, monkeypatch):
-    """The stand-in, known to the client in this process, which waits for nothing."""
-    (tmp_path / "hub").mkdir()
-    with running_hub(tmp_path / "hub") as hub:
-        monkeypatch.setattr(constants, "ENDPOINT", hub.url)
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no token"))
-        monkeypatch.setenv("HF_TOKEN", "hf_write")
-        hub.waits = []
-        monkeypatch.setattr("time.sleep", hub.waits.append)
-        yield hub
-
-
-@pytest.fixture
-def untried(monkeypatch):
-    """Leaves out the trials in fresh processes, which take seconds."""
-    monkeypatch.setattr(publish, "run_alone", lambda *_, **__: None)
 
 
 @pytest.fixture

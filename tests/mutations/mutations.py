@@ -894,4 +894,18 @@ MUTATIONS = [
         "    missing = 0\n",
         "tests/test_train.py::test_held_out_rows_fill_whole_batches_of_every_process_with_newlines_that_count_nothing",
     ),
+    Mutation(
+        "the right to publish is not asked for before training",
+        TRAIN,
+        "        if publishes:\n            check_publishing(recipe)",
+        "        if False:\n            check_publishing(recipe)",
+        "tests/test_rented.py",
+    ),
+    Mutation(
+        "what is published is not measured anew",
+        TRAIN,
+        'json=f"{run}/evaluation.json"',
+        "json=None",
+        "tests/test_rented.py",
+    ),
 ]

@@ -1,0 +1,1 @@
+"""One script a verb; `python scripts/VERB.py --help` tells what each does."""

@@ -9,8 +9,8 @@
     python scripts/train.py --dataset data/mine --output_dir runs/mine --init_from modeling/pretrained/alice
     uv run train.py --output_dir runs/alice --push_to_hub --hub_model_id USER/alice-char-lstm
 
-The last line needs this file alone: its header above brings the rest, the other scripts included. `--push_to_hub` tests,
-packages and publishes the result.
+The last line needs this file alone: its header above brings the rest, the other scripts included. `--push_to_hub`
+tests, packages and publishes the result.
 
 The command line overrides the YAML, the YAML overrides the defaults, and every field of `TrainingArguments` is known to
 both. Run the same command again after an interruption and it goes on from the last whole checkpoint.

@@ -277,6 +277,24 @@ def test_dropout_adapters_and_half_precision_are_not_passed_over(model, batch, f
     assert len(forwards) == 3 * 12
 
 
+@pytest.mark.parametrize("register", ["register_forward_hook", "register_forward_pre_hook"])
+def test_a_hook_on_any_module_hears_every_character(model, alone, register):
+    """A hook may change what a module gives, and the decoder runs no module."""
+    expected, heard = model.generate(**alone[0], **GREEDY), []
+    for module in (model.lm_head, model.model.layers[0]):
+        getattr(module, register)(lambda *_: heard.append(1))
+    assert torch.equal(model.generate(**alone[0], **GREEDY), expected)
+    assert len(heard) == 2 * 12
+
+
+def test_what_a_hook_changes_is_what_is_written(model, alone):
+    def favour_five(module, inputs, scores):
+        return scores.index_fill(-1, torch.tensor([5]), 100.0)
+
+    model.lm_head.register_forward_hook(favour_five)
+    assert (model.generate(**alone[0], **GREEDY)[0, -12:] == 5).all()
+
+
 def test_generate_works_under_autocast(model, batch):
     with torch.autocast("cpu", torch.bfloat16):
         assert model.generate(**batch, **GREEDY).shape[1] == batch.input_ids.shape[1] + 12

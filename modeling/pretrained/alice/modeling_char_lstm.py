@@ -338,12 +338,14 @@ class CharLstmForCausalLM(CharLstmPreTrainedModel, GenerationMixin):
 
     def _decoder_can_give(self, generation_config) -> bool:
         """Whether the decoder computes what is asked for as this model would: on a CPU, in float32, without dropout,
-        from weights that no adapter changes, and text alone."""
+        from weights that no adapter changes, past modules that no hook listens to, and text alone."""
         asked = generation_config
         plain = expected_shapes(self.config).keys() <= self.state_dict().keys()
+        hooked = any(module._forward_hooks or module._forward_pre_hooks for module in self.modules())
         on_cpu = self.device.type == "cpu" and self.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
         return (
             plain
+            and not hooked
             and on_cpu
             and not (self.training or asked.output_scores or asked.output_logits or asked.output_hidden_states)
         )

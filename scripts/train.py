@@ -23,6 +23,7 @@ import logging
 import math
 import shutil
 import sys
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -582,6 +583,10 @@ class CharTrainer(Trainer):
             self._diverged(f"the held-out loss became {metrics['eval_loss']}")
         return metrics
 
+    def _save_checkpoint(self, *args, **kwargs):
+        with writing("a checkpoint", self.args.output_dir):
+            super()._save_checkpoint(*args, **kwargs)
+
     def _diverged(self, what: str):
         last = last_whole_checkpoint(Path(self.args.output_dir))
         raise TrainingError(
@@ -599,7 +604,8 @@ class MarkWholeCheckpoints(TrainerCallback):
         if not args.should_save:
             return
         checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        write_json(checkpoint / COMPLETE, {file.name: file.stat().st_size for file in checkpoint.iterdir()})
+        with writing("a checkpoint", args.output_dir):
+            write_json(checkpoint / COMPLETE, {file.name: file.stat().st_size for file in checkpoint.iterdir()})
 
 
 class AverageWeights(TrainerCallback):
@@ -624,7 +630,9 @@ class AverageWeights(TrainerCallback):
         self.average.update_parameters(model)
 
     def on_save(self, args, state, control, **kwargs):
-        if args.should_save:
+        if not args.should_save:
+            return
+        with writing("a checkpoint", args.output_dir):
             save_model(self.average, Path(args.output_dir) / f"checkpoint-{state.global_step}" / AVERAGE)
 
     def on_train_end(self, args, state, control, model, **kwargs):
@@ -663,8 +671,10 @@ class CarryState(TrainerCallback):
         self.checkpoint = None
 
     def on_save(self, args, state, control, **kwargs):
-        if state.epoch % 1:  # else the next row begins an epoch
-            states = torch.stack([torch.stack(layer) for layer in self.state.states])
+        if not state.epoch % 1:  # the next row begins an epoch
+            return
+        states = torch.stack([torch.stack(layer) for layer in self.state.states])
+        with writing("a checkpoint", args.output_dir):
             save_file({"states": states}, Path(args.output_dir) / f"checkpoint-{state.global_step}" / LANES)
 
 
@@ -702,6 +712,19 @@ def is_whole(checkpoint: Path) -> bool:
         return False
 
 
+@contextmanager
+def writing(what: str, output_dir: str | Path) -> Iterator[None]:
+    """Ends a run whose disk is full, for which torch, safetensors and tokenizers have an error of their own each."""
+    try:
+        yield
+    except Exception as error:
+        last = last_whole_checkpoint(Path(output_dir))
+        raise TrainingError(
+            f"cannot write {what} into {output_dir}: {error}. Last good checkpoint: {last or 'none yet'}; "
+            "with room on the disk the same command goes on from there"
+        ) from error
+
+
 def claim(recipe: Recipe, corpus: DatasetDict) -> Path | None:
     """Makes the output folder this run's and nobody else's; returns the checkpoint to go on from.
 
@@ -722,13 +745,13 @@ def claim(recipe: Recipe, corpus: DatasetDict) -> Path | None:
             )
     elif output_dir.exists() and any(output_dir.glob("checkpoint-*")):
         raise TrainingError(f"{output_dir} holds checkpoints of unknown origin. Choose another --output_dir.")
-    whole = last_whole_checkpoint(output_dir)
     if recipe.should_save:
         write_json(output_dir / RUN_RECORD, record)
         for checkpoint in output_dir.glob("checkpoint-*"):
-            if whole is None or _step_of(checkpoint) > _step_of(whole):
-                logger.warning("%s was not written to its end; leaving it out", checkpoint)
+            if not is_whole(checkpoint):  # an older one too, half removed: it would count among those to keep
+                logger.warning("%s is not whole; leaving it out", checkpoint)
                 shutil.rmtree(checkpoint)
+    whole = last_whole_checkpoint(output_dir)
     if whole:
         logger.info("going on from %s", whole)
     return whole
@@ -746,12 +769,13 @@ def save_result(trainer: Trainer, tokenizer: PreTrainedTokenizerFast) -> None:
     """Puts the model, its tokenizer and the loss curve into the output folder, each file whole or not at all."""
     output_dir = Path(trainer.args.output_dir)
     unfinished = output_dir / "unfinished"
-    trainer.model.save_pretrained(unfinished)
-    tokenizer.save_pretrained(unfinished)
-    plot_losses(trainer.state.log_history, unfinished / "loss.png")
-    for file in unfinished.iterdir():
-        file.replace(output_dir / file.name)
-    unfinished.rmdir()
+    with writing("the model", output_dir):
+        trainer.model.save_pretrained(unfinished)
+        tokenizer.save_pretrained(unfinished)
+        plot_losses(trainer.state.log_history, unfinished / "loss.png")
+        for file in unfinished.iterdir():
+            file.replace(output_dir / file.name)
+        unfinished.rmdir()
 
 
 def plot_losses(log: list[dict], path: Path) -> None:

@@ -1,5 +1,6 @@
 """A result is there whole or not at all."""
 
+import errno
 import json
 
 import pytest
@@ -17,12 +18,14 @@ def test_what_fails_leaves_the_older_file(tmp_path, monkeypatch):
     write_json(path, {"a": 1})
 
     def full(self, content):
-        raise OSError("no space left on device")
+        self.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("pathlib.Path.write_bytes", full)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(OSError, match=rf"No space left on device: '{path}'"):
         write_json(path, {"a": 2})
     assert json.loads(path.read_text()) == {"a": 1}
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_nothing_unfinished_is_left(tmp_path):

@@ -393,8 +393,17 @@ def test_a_torn_checkpoint_is_left_out_for_the_one_before(finished, finished_cop
     else:
         os.truncate(torn / "model.safetensors", 1000)
     run(corpus, finished_copy)
-    assert f"{torn} was not written to its end" in caplog.text
+    assert f"{torn} is not whole; leaving it out" in caplog.text
     assert all(torch.equal(weights(finished_copy)[name], tensor) for name, tensor in weights(finished).items())
+
+
+def test_an_older_checkpoint_half_removed_is_not_kept_in_place_of_a_whole_one(finished_copy, corpus):
+    """Such as a run leaves that is killed while it removes its oldest: it counts among those to keep."""
+    older, newer = finished_copy.glob("checkpoint-*")
+    shutil.copytree(older, finished_copy / "checkpoint-1")
+    (finished_copy / "checkpoint-1" / "model.safetensors").unlink()
+    run(corpus, finished_copy)
+    assert set(finished_copy.glob("checkpoint-*")) == {older, newer}
 
 
 def test_another_run_into_the_same_folder_is_refused_by_the_name_of_the_difference(finished_copy, corpus, capsys):

@@ -32,6 +32,7 @@ VERBS = {
     "scale": "corpora of 1, 10 and 100 MB: seconds, memory, training speed",
     "serving": "20 clients of the Space against one",
     "variants": "a table of recipes that differ in one thing, from configs/variants.yaml",
+    "temperatures": "what Alice writes at temperatures from 0.2 to 1.2, and how much of it is new",
     "quality": "nats per character on the test split, beside counting and a transformer of the same size",
 }
 

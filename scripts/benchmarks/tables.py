@@ -49,6 +49,28 @@ def quality_table() -> str:
     return "\n".join(lines)
 
 
+def variants_table(name: str) -> str:
+    """What each row of a table of variants changes, and what it predicts the last tenth of the book with."""
+    lines = ["| what | settings | epochs | steps | nats per character |", "|---|---|---|---|---|"]
+    for what, row in read(name)["rows"].items():
+        corpus = "".join(f" (corpus: `--{option}`)" for option in row["corpus"])
+        settings = f"`{row['arguments']}`" if row["arguments"] else ""
+        lines.append(
+            f"| {what} | {settings}{corpus} | {row['epochs']:.3g} | {row['steps']:,} | {row['nats_per_char']:.3f} |"
+        )
+    return "\n".join(lines)
+
+
+def temperatures_table() -> str:
+    """The beginning of what one seed writes at each temperature, and how much is new over all seeds."""
+    results = read("temperatures")
+    lines = ["| temperature | new | longest copy | the first 80 of 500 characters, seed 0 |", "|---|---|---|---|"]
+    for temperature, row in results["sheet"].items():
+        sample = row["sample"][:80].strip().replace("\n", " / ")
+        lines.append(f"| {temperature} | {row['share_new']:.0%} | {row['longest_copy']:.0f} | {sample} |")
+    return "\n".join(lines)
+
+
 def onnx_table() -> str:
     """Size and quality of the exported step."""
     results = read("onnx")
@@ -80,6 +102,7 @@ def intents_table() -> str:
 TABLES = {
     "quality": quality_table,
     "watch it learn": watch_it_learn,
+    "temperatures": temperatures_table,
     "cells": cells_table,
     "generation": generation_table,
     "training": partial(figures_table, "training"),

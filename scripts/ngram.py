@@ -3,7 +3,6 @@
 Source: Chen and Goodman 1999, "An empirical study of smoothing techniques for language modeling", section 3.
 """
 
-from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
@@ -25,9 +24,9 @@ class KneserNey:
 
     def __init__(self, ids: np.ndarray, vocab_size: int, order: int, discount: float = DISCOUNT):
         self.vocab_size, self.discount = vocab_size, discount
-        self.order = min(order, int(63 / np.log2(vocab_size)), len(ids))  # an n-gram has to fit into 63 bits
+        order = min(order, int(63 / np.log2(vocab_size)))  # an n-gram has to fit into 63 bits
         self.tables = []
-        for length in range(self.order, 0, -1):
+        for length in range(min(order, len(ids)), 0, -1):
             grams = self._grams(ids, length)
             seen, counts = np.unique(grams, return_counts=True)
             if self.tables:  # from the n-grams one longer: in how many ways each goes on to the left
@@ -40,8 +39,8 @@ class KneserNey:
         self.tables.reverse()
 
     def _grams(self, ids: np.ndarray, length: int) -> np.ndarray:
-        """Every run of `length` ids (time, ...) as a number, (time - length + 1, ...); of nothing 0."""
-        grams = np.zeros((max(0, len(ids) - length + 1), *ids.shape[1:]), np.int64)
+        """Every run of `length` ids as a number, (time - length + 1,); of nothing 0."""
+        grams = np.zeros(max(0, len(ids) - length + 1), np.int64)
         for offset in range(length):
             grams = grams * self.vocab_size + ids[offset : len(grams) + offset]
         return grams
@@ -51,26 +50,14 @@ class KneserNey:
         pieces = range(start, len(ids), AT_ONCE)
         return np.concatenate([self._piece(ids[: piece + AT_ONCE], piece) for piece in pieces])
 
-    def next_probabilities(self, before: np.ndarray) -> np.ndarray:
-        """Of every character after each of some contexts, ids (time, batch): (batch, vocab)."""
-        return self._interpolate(before.shape[1], lambda length: self._grams(before[len(before) - length :], length)[0])
-
     def _piece(self, ids: np.ndarray, start: int) -> np.ndarray:
-        def contexts(length: int) -> np.ndarray:
-            first = max(start, length)  # the earliest position with so long a context
-            return self._grams(ids[first - length : -1], length)
-
-        return self._interpolate(len(ids) - start, contexts)
-
-    def _interpolate(self, positions: int, contexts_of: Callable[[int], np.ndarray]) -> np.ndarray:
-        """Probabilities, (positions, vocab), of contexts as numbers by their length, of the last positions that have
-        one so long."""
-        result = np.full((positions, self.vocab_size), 1 / self.vocab_size)
+        result = np.full((len(ids) - start, self.vocab_size), 1 / self.vocab_size)
         for length, (seen, counts, contexts, totals, kinds) in enumerate(self.tables):
-            grams = contexts_of(length)
+            first = max(start, length)  # the earliest position with so long a context
+            grams = self._grams(ids[first - length : -1], length)
             place = np.searchsorted(contexts, grams).clip(max=len(contexts) - 1)
             known = contexts[place] == grams
-            rows, place = np.arange(positions - len(grams), positions)[known], place[known]
+            rows, place = np.arange(first - start, len(result))[known], place[known]
             wanted = grams[known, None] * self.vocab_size + np.arange(self.vocab_size)  # (known, vocab)
             found = np.searchsorted(seen, wanted).clip(max=len(seen) - 1)
             count = np.where(seen[found] == wanted, counts[found], 0)

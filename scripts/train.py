@@ -54,14 +54,13 @@ from transformers import (
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # scripts know each other as scripts.x
 
-from char_lstm import CharLstmConfig, CharLstmForCausalLM, generate_text, load, load_decoder, normalise
+from char_lstm import CharLstmConfig, CharLstmForCausalLM, generate_text, load, normalise
 from char_lstm.loading import CheckpointError
 from char_lstm.modeling_char_lstm import RecurrentCache
 from scripts import evaluate, package, publish
 from scripts.build_corpus import FEATURES, CorpusError, build_corpus, cut_rows, encode_rows, lengths_of, load_corpus
 from scripts.files import write_json
-from scripts.ngram import KneserNey, cross_fitted
-from scripts.teaching import sample_text
+from scripts.ngram import cross_fitted
 
 logger = logging.getLogger("train")
 
@@ -125,11 +124,6 @@ class Recipe(TrainingArguments):
         default=0.7, metadata={"help": "Share of the target that is what counting expects; the rest is the character."}
     )
     ngram_order: int = field(default=9, metadata={"help": "Longest n-gram that is counted."})
-    teachers: list[str] | None = field(
-        default=None,
-        metadata={"help": "Models (folders or ids) that write text to learn from, together with counting."},
-    )
-    sampled_characters: int = field(default=1_500_000, metadata={"help": "How much text the teachers write."})
     ema_decay: float = field(
         default=0.999,
         metadata={"help": "The model is an average of the weights that keeps this much a step; 0: none."},
@@ -413,33 +407,10 @@ def counted_expectations(recipe: Recipe, rows: Dataset, tokenizer: PreTrainedTok
     return cross_fitted(ids, len(tokenizer), recipe.ngram_order, FOLDS)
 
 
-def with_sampled_text(
-    recipe: Recipe, rows: Dataset, expected: np.ndarray | None, tokenizer: PreTrainedTokenizerFast
-) -> tuple[Dataset, np.ndarray]:
-    """The rows and their expectations, and behind them the text that the recipe's teachers write, with theirs."""
-    if expected is None:
-        raise TrainingError("teachers show what they expect: they need an --ngram_smoothing, and a text not too long")
-    teachers = [load_decoder(teacher) for teacher in recipe.teachers]
-    for name, (_, alphabet) in zip(recipe.teachers, teachers, strict=True):
-        if alphabet.get_vocab() != tokenizer.get_vocab():
-            raise TrainingError(f"teachers: {name} has another alphabet than the corpus")
-    ids = np.array(tokenizer.convert_tokens_to_ids(list("".join(rows["text"]))))
-    counting = KneserNey(ids, len(tokenizer), recipe.ngram_order)
-    written, probabilities = sample_text(
-        [decoder for decoder, _ in teachers], counting, recipe.sampled_characters, recipe.seed
-    )
-    max_length = len(rows[0]["input_ids"])
-    texts = cut_rows("".join(tokenizer.convert_ids_to_tokens(written)), max_length)
-    sampled = Dataset.from_dict(encode_rows({"text": texts}, tokenizer, max_length), features=FEATURES)
-    return concatenate_datasets([rows, sampled]), np.concatenate([expected, probabilities])
-
-
 def training_set(recipe: Recipe, rows: Dataset, tokenizer: PreTrainedTokenizerFast) -> Sentences | Windows | Lanes:
     if recipe.window_length:
         return Windows(rows, recipe.window_length)
     expected = counted_expectations(recipe, rows, tokenizer)
-    if recipe.teachers:
-        rows, expected = with_sampled_text(recipe, rows, expected, tokenizer)
     if not recipe.stateful:
         return Sentences(rows, expected)
     if recipe.world_size > 1 or not recipe.row_length:

@@ -22,6 +22,7 @@ import json
 import logging
 import math
 import shutil
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -51,6 +52,7 @@ from transformers import (
     TrainerCallback,
     TrainingArguments,
 )
+from transformers.utils import is_torch_tf32_available
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # scripts know each other as scripts.x
 
@@ -75,7 +77,7 @@ FOLDS = 40  # stretches of the text that are counted without
 SMOOTHED_UP_TO = 2**26  # probabilities, one for each character of the text and of the alphabet
 UNRECORDED = {  # settings that another machine may have otherwise
     *("output_dir", "logging_dir", "run_name", "disable_tqdm", "report_to", "resume_from_checkpoint", "config"),
-    *("push_to_hub", "hub_model_id", "hub_private_repo"),
+    *("push_to_hub", "hub_model_id", "hub_private_repo", "tf32", "dataloader_pin_memory"),
 }
 
 
@@ -145,9 +147,14 @@ class Recipe(TrainingArguments):
     prediction_loss_only: bool = field(default=True, metadata={"help": "Evaluation needs the loss alone."})
     use_cache: bool = field(default=True, metadata={"help": "Saved with the model, which then returns its state."})
     logging_nan_inf_filter: bool = field(default=False, metadata={"help": "Hiding a diverged loss helps nobody."})
-    dataloader_pin_memory: bool = field(default=False, metadata={"help": "Batches of characters are small."})
     ddp_find_unused_parameters: bool | None = field(default=False, metadata={"help": "Every weight is used."})
     report_to: str | None = field(default="tensorboard", metadata={"help": "Where the logs go."})
+
+    def __post_init__(self):
+        if self.tf32 is None and is_torch_tf32_available():
+            self.tf32 = True  # products of 10-bit fractions, summed in float32: cuDNN's layers use them in any case
+        super().__post_init__()
+        self.dataloader_pin_memory &= self.device.type == "cuda"
 
 
 def read_yaml(path: Path) -> dict:
@@ -575,8 +582,9 @@ class MarkWholeCheckpoints(TrainerCallback):
         if not args.should_save:
             return
         checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        files = [file for file in checkpoint.iterdir() if file.name != COMPLETE]
         with writing("a checkpoint", args.output_dir):
-            write_json(checkpoint / COMPLETE, {file.name: file.stat().st_size for file in checkpoint.iterdir()})
+            write_json(checkpoint / COMPLETE, {file.name: file.stat().st_size for file in files})
 
 
 class AverageWeights(TrainerCallback):
@@ -607,7 +615,7 @@ class AverageWeights(TrainerCallback):
             save_model(self.average, Path(args.output_dir) / f"checkpoint-{state.global_step}" / AVERAGE)
 
     def on_train_end(self, args, state, control, model, **kwargs):
-        if args.load_best_model_at_end:
+        if args.load_best_model_at_end and state.best_model_checkpoint:
             load_model(self.average, Path(state.best_model_checkpoint) / AVERAGE)
         model.load_state_dict(self.average.module.state_dict())
 
@@ -649,6 +657,34 @@ class CarryState(TrainerCallback):
             save_file({"states": states}, Path(args.output_dir) / f"checkpoint-{state.global_step}" / LANES)
 
 
+class StopInTime(TrainerCallback):
+    """After SIGTERM, which a machine gets that is taken away: the step is finished, a checkpoint written, and no more.
+
+    Not the library's `enable_jit_checkpoint`: it may cut a step in two, and its checkpoints lack what `on_save` adds.
+    """
+
+    def __init__(self, trainer: CharTrainer):
+        self.accelerator, self.told = trainer.accelerator, False
+
+    @contextmanager
+    def listening(self):
+        before = signal.signal(signal.SIGTERM, lambda *_: self.accelerator.set_trigger())
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if self.accelerator.check_trigger():  # of any process, so that all stop after the same step
+            self.told = control.should_training_stop = True
+
+    def on_epoch_end(self, args, state, control, **kwargs):
+        if self.told:
+            control.should_save = True
+            if state.epoch % 1:  # there is no loss of a part of an epoch
+                control.should_log = control.should_evaluate = False
+
+
 class WatchItLearn(TrainerCallback):
     """Logs what the model writes after some epochs, always from the same seed, and keeps it in samples.json."""
 
@@ -657,12 +693,13 @@ class WatchItLearn(TrainerCallback):
 
     def on_epoch_end(self, args, state, control, model, **kwargs):
         epoch = round(state.epoch)
-        if not args.should_save or not (epoch in FIRST_SAMPLES or epoch % SAMPLE_EVERY == 0):
+        path = Path(args.output_dir) / SAMPLES
+        cut_off = state.epoch % 1 and path.exists()
+        if not args.should_save or cut_off or not (epoch in FIRST_SAMPLES or epoch % SAMPLE_EVERY == 0):
             return
         with self.trainer.averaged():
             text = generate_text(model, self.trainer.processing_class, seed=args.seed)
         logger.info("epoch %d writes:\n%s", epoch, text)
-        path = Path(args.output_dir) / SAMPLES
         samples = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         write_json(path, samples | {f"{epoch:03}": text})
 
@@ -797,8 +834,13 @@ def train(recipe: Recipe) -> Trainer:
     )
     trainer.add_callback(WatchItLearn(trainer))
     trainer.add_callback(MarkWholeCheckpoints())  # the last to write into a checkpoint
+    stop = StopInTime(trainer)
+    trainer.add_callback(stop)
     set_seed(recipe.seed, device_specific=True)  # each process drops units of its own
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    with stop.listening():
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if stop.told:
+        raise KeyboardInterrupt
     if recipe.should_save:
         save_result(trainer, tokenizer)
     return trainer

@@ -6,8 +6,9 @@ import pytest
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
-from char_lstm import CharLstmConfig, CharLstmForCausalLM, CharLstmModel
+from char_lstm import CharLstmConfig, CharLstmForCausalLM, CharLstmModel, modeling_char_lstm
 
 SIDES = ["left", "right", "both"]
 CELLS = ["lstm", "gru", "rnn"]
@@ -252,6 +253,100 @@ class TestState:
         assert model(rows[0][None], use_cache=False).past_key_values is None
         assert model.train()(rows[0][None]).past_key_values is None
         assert model(rows[0][None], use_cache=True).past_key_values is not None
+
+
+class TestLongRows:
+    """Gradient checkpointing along the time."""
+
+    @pytest.fixture
+    def learn(self, make_model, rows, monkeypatch):
+        """Makes a model and returns its output, its gradients and how many numbers it kept for backward."""
+        monkeypatch.setattr(modeling_char_lstm, "SEGMENT", 3)
+
+        def learn(checkpointing: bool, ids, mask=None, **config):
+            dropouts = {"input_dropout": 0.0, "hidden_dropout": 0.0, "num_hidden_layers": 3}
+            model = make_model(**dropouts | config).train()
+            model.model.gradient_checkpointing = checkpointing
+            torch.manual_seed(1)
+            kept = {}
+            with torch.autograd.graph.saved_tensors_hooks(
+                lambda x: kept.setdefault(x.data_ptr(), x.numel()) and x, lambda x: x
+            ):
+                output = model(ids, attention_mask=mask, labels=ids, use_cache=True, output_hidden_states=True)
+            output.loss.backward()
+            return output, [weight.grad for weight in model.parameters()], sum(kept.values())
+
+        return learn
+
+    @pytest.mark.parametrize("cell_type", CELLS)
+    @pytest.mark.parametrize("side", [None, *SIDES])
+    def test_segments_change_neither_gradients_nor_states(self, learn, rows, side, cell_type):
+        ids, mask = pad(rows, side) if side else (rows[0][None], torch.ones(1, 9))
+        (whole, expected, _), (parts, gradients, _) = (
+            learn(on, ids, mask if side else None, cell_type=cell_type) for on in (False, True)
+        )
+        close(parts.loss, whole.loss)
+        close(gradients, expected)
+        close(states_of(parts), states_of(whole))
+        for part, layer in zip(parts.hidden_states, whole.hidden_states, strict=True):
+            close(part * mask.unsqueeze(2), layer * mask.unsqueeze(2))
+
+    def test_a_locked_mask_holds_for_all_segments_of_a_row(self, learn, rows):
+        locked = {"locked_dropout": True, "hidden_dropout": 0.5}
+        (_, expected, _), (_, gradients, _) = (learn(on, rows[0][None], **locked) for on in (False, True))
+        close(gradients, expected)
+
+    def test_less_is_kept_for_backward(self, learn):
+        ids = torch.randint(1, 29, (4, 90))
+        assert learn(True, ids)[2] < learn(False, ids)[2] / 3
+
+    def test_transformers_switches_it_on_and_evaluation_reads_in_one_go(self, model, rows, monkeypatch):
+        model.gradient_checkpointing_enable()
+        assert model.model.gradient_checkpointing
+        monkeypatch.setattr(modeling_char_lstm, "checkpoint", lambda *_, **__: pytest.fail("in segments"))
+        model(rows[0][None])
+        with pytest.raises(pytest.fail.Exception, match="in segments"):
+            model.train()(rows[0][None])
+
+
+class TestOnACard:
+    """What a GPU needs, as far as a CPU can tell."""
+
+    def test_half_precision_leaves_the_state_in_full(self, make_model, rows):
+        model, ids = make_model().train(), rows[0][None]
+        for dropout in (model.model.input_dropout, model.model.hidden_dropout):
+            dropout.p = 0
+        expected = model(ids, labels=ids, use_cache=True)
+        with torch.autocast("cpu", torch.bfloat16):
+            output = model(ids, labels=ids, use_cache=True)
+        assert output.logits.dtype == torch.bfloat16
+        assert torch.equal(states_of(output), states_of(expected))
+        close(output.loss, expected.loss, atol=0.02)
+        output.loss.backward()
+        assert all(weight.grad.isfinite().all() for weight in model.parameters())
+
+    def test_loading_lays_the_weights_of_a_layer_together_once(self, model, tmp_path, monkeypatch):
+        model.save_pretrained(tmp_path)
+        flattened = []
+        monkeypatch.setattr(nn.LSTM, "flatten_parameters", lambda layer: flattened.append(layer.weight_hh_l0.clone()))
+        loaded = CharLstmForCausalLM.from_pretrained(tmp_path)
+        for layer, seen in zip(model.model.layers, flattened[-2:], strict=True):
+            assert torch.equal(seen, layer.weight_hh_l0), "once the weights are there"
+        for layer in loaded.model.layers:
+            weights = list(layer.parameters())
+            block = torch.cat([weight.detach().flatten() for weight in weights])
+            for weight, part in zip(weights, block.split([weight.numel() for weight in weights]), strict=True):
+                weight.data = part.view_as(weight)
+        flattened.clear()
+        loaded.train().eval()
+        assert not flattened
+
+    def test_the_layers_read_the_weights_that_the_model_has(self, model, tmp_path):
+        model.save_pretrained(tmp_path)
+        loaded = CharLstmForCausalLM.from_pretrained(tmp_path).double()
+        loaded.load_state_dict(AveragedModel(model).module.state_dict())
+        for layer in loaded.model.layers:
+            assert all(read is own for read, own in zip(layer._flat_weights, layer.parameters(), strict=True))
 
 
 class TestForward:

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import training_args
 
 from char_lstm import generate_text, load
 from scripts import evaluate, train
@@ -248,6 +249,69 @@ def test_a_killed_run_goes_on_to_the_same_weights_and_the_same_curve(finished, c
         assert torch.equal(weights(tmp_path)[name], expected), name
     for key in ("loss", "eval_loss"):
         assert losses(newest(tmp_path), key) == losses(newest(finished), key)
+
+
+def test_a_machine_that_is_taken_away_loses_no_step_and_the_same_line_goes_on(finished, corpus, tmp_path, monkeypatch):
+    step, before = train.CharTrainer.training_step, signal.getsignal(signal.SIGTERM)
+
+    def taken_away(trainer, *args, **kwargs):
+        if trainer.state.global_step == 10:  # in the middle of the second epoch
+            signal.raise_signal(signal.SIGTERM)
+        return step(trainer, *args, **kwargs)
+
+    seldom = ["--save_strategy", "steps", "--save_steps", "1000"]  # so that no checkpoint is due
+    monkeypatch.setattr(train.CharTrainer, "training_step", taken_away)
+    with pytest.raises(SystemExit) as stop:
+        run(corpus, tmp_path, *seldom)
+    monkeypatch.undo()
+    assert "the same command goes on" in stop.value.code
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert train.last_whole_checkpoint(tmp_path).name == "checkpoint-11"
+    assert not (tmp_path / "model.safetensors").exists()
+
+    run(corpus, tmp_path, *seldom)
+    for name, expected in weights(finished).items():
+        assert torch.equal(weights(tmp_path)[name], expected), name
+    assert losses(newest(tmp_path), "eval_loss").items() <= losses(newest(finished), "eval_loss").items()
+    assert (tmp_path / train.SAMPLES).read_text() == (finished / train.SAMPLES).read_text()
+
+
+def test_accumulated_gradients_are_those_of_the_bigger_batch(corpus, tmp_path):
+    """The rows of an epoch in one batch, and in four that are added up."""
+    rows = len(train.read_corpus(train.parse(["--dataset", str(corpus)]))[0]["train"])
+    still = ["--input_dropout", "0", "--hidden_dropout", "0", "--per_device_train_batch_size"]
+    whole = run(corpus, tmp_path / "whole", *still, str(rows))
+    parts = run(corpus, tmp_path / "parts", *still, str(-(-rows // 4)), "--gradient_accumulation_steps", "4")
+    for name, expected in weights(whole).items():
+        torch.testing.assert_close(weights(parts)[name], expected, rtol=0, atol=1e-5)
+
+
+def test_a_deeper_model_learns_long_rows_in_segments_by_command_line_alone(corpus, tmp_path):
+    deep = shlex.split(
+        "--num_hidden_layers 3 --row_length 2000 --num_train_epochs 1 --input_dropout 0 --hidden_dropout 0"
+    )
+    whole = run(corpus, tmp_path / "whole", *deep)
+    parts = run(corpus, tmp_path / "parts", *deep, "--gradient_checkpointing", "true")
+    assert load(parts)[0].config.num_hidden_layers == 3
+    for name, expected in weights(whole).items():
+        torch.testing.assert_close(weights(parts)[name], expected, rtol=0, atol=1e-5)
+
+
+def test_half_precision_learns_what_full_precision_does(finished, corpus, tmp_path):
+    half = run(corpus, tmp_path, "--bf16", "true")
+    assert losses(newest(half), "eval_loss")[3] == pytest.approx(losses(newest(finished), "eval_loss")[3], abs=0.01)
+    assert weights(half)["lm_head.weight"].dtype == torch.float32
+
+
+def test_a_card_with_tf32_uses_it_unless_told_not_to_and_a_run_may_go_on_without(monkeypatch):
+    asked = []
+    for module in (train, training_args):
+        monkeypatch.setattr(module, "is_torch_tf32_available", lambda: True)
+    monkeypatch.setattr(training_args, "enable_tf32", asked.append)
+    train.parse([])
+    train.parse(["--tf32", "false"])
+    assert asked == [True, False]
+    assert {"tf32", "dataloader_pin_memory"} < train.UNRECORDED
 
 
 def test_the_model_is_the_average_of_its_weights_and_a_checkpoint_holds_both(finished, finished_copy, corpus):

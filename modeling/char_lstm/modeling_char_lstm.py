@@ -5,9 +5,14 @@ text in two halves equals the text whole), and padding is exact (pads on either 
 real characters, nor the state, nor the loss).
 """
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch.utils.checkpoint import checkpoint
 from transformers import Cache, GenerationMixin, PreTrainedModel
 from transformers import initialization as init
 from transformers.cache_utils import CacheLayerMixin
@@ -22,6 +27,7 @@ from .configuration_char_lstm import CharLstmConfig
 from .generation_char_lstm import as_decoder, expected_shapes, write
 
 RECURRENT_LAYERS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+SEGMENT = 256  # characters that gradient checkpointing computes anew at a time
 
 
 class RecurrentCacheLayer(CacheLayerMixin):
@@ -78,7 +84,7 @@ class RecurrentCache(Cache):
 class CharLstmPreTrainedModel(PreTrainedModel):
     config_class = CharLstmConfig
     base_model_prefix = "model"
-    supports_gradient_checkpointing = False
+    supports_gradient_checkpointing = True
     _is_stateful = True  # no assisted decoding: a state cannot step back
 
     @torch.no_grad()
@@ -112,6 +118,13 @@ class LockedDropout(nn.Dropout):
         return x * super().forward(x.new_ones(x.shape[0], 1, x.shape[2]))  # (batch, time, hidden)
 
 
+def _without_autocast(device: torch.device) -> AbstractContextManager:
+    """Recurrence in the weights' own precision: a cell state counts far, to 80 in a trained model, where bfloat16 knows
+    steps of a half and no smaller ones."""
+    active = torch.is_autocast_enabled(device.type)
+    return torch.autocast(device.type, enabled=False) if active else nullcontext()
+
+
 def _hidden_dropout(config: CharLstmConfig, rate: float) -> nn.Dropout:
     return LockedDropout(rate) if config.locked_dropout else nn.Dropout(rate)
 
@@ -128,11 +141,17 @@ class CharLstmModel(CharLstmPreTrainedModel):
         recurrent = RECURRENT_LAYERS[config.cell_type]
         widths = [config.input_size] + [config.hidden_size] * (config.num_hidden_layers - 1)
         self.layers = nn.ModuleList(recurrent(width, config.hidden_size, batch_first=True) for width in widths)
+        self.gradient_checkpointing = False
         self.post_init()
 
     def train(self, mode: bool = True):
+        """Sets the mode, and mends what `from_pretrained` leaves, which ends with this call: it makes every weight
+        trainable, and lays each in a place of its own, where cuDNN would copy them together at every call."""
         if self.config.embedding_size == 0:
-            self.embed_tokens.weight.requires_grad_(False)  # `from_pretrained` makes every weight trainable again
+            self.embed_tokens.weight.requires_grad_(False)
+        for layer in self.modules():
+            if isinstance(layer, nn.RNNBase) and len({w.untyped_storage().data_ptr() for w in layer.parameters()}) > 1:
+                layer.flatten_parameters()
         return super().train(mode)
 
     def get_input_embeddings(self) -> nn.Embedding:
@@ -177,22 +196,53 @@ class CharLstmModel(CharLstmPreTrainedModel):
         past = past_key_values.states if past_key_values is not None else [(zeros, zeros)] * len(self.layers)
         padding = Padding.of(attention_mask, hidden.shape[1], state_wanted=use_cache)
 
-        hidden = padding.to_front(hidden)
-        all_hidden, states = [hidden], []
-        for index, (layer, state) in enumerate(zip(self.layers, past, strict=True)):
-            hidden = self.hidden_dropout(hidden) if index else self.input_dropout(hidden)
-            is_lstm = self.config.cell_type == "lstm"  # not asked of the layer, which peft may have wrapped
-            hidden, state = padding.run(layer, hidden, state, is_lstm)  # (batch, time, hidden), 2 x (batch, hidden)
-            all_hidden.append(hidden)
-            states.append(state)
+        read = self._read_in_segments if self.gradient_checkpointing and self.training else self._read
+        with _without_autocast(hidden.device):
+            all_hidden, states = read(padding.to_front(hidden), past, padding, output_hidden_states)
 
         seen = hidden.shape[1] + (past_key_values.get_seq_length() if past_key_values is not None else 0)
         output = BaseModelOutputWithPast(
-            last_hidden_state=padding.to_place(hidden),
+            last_hidden_state=padding.to_place(all_hidden[-1]),
             past_key_values=RecurrentCache(states, seen) if use_cache else None,
             hidden_states=tuple(map(padding.to_place, all_hidden)) if output_hidden_states else None,
         )
         return output if return_dict else output.to_tuple()
+
+    def _read(
+        self, hidden: Tensor, past: list, padding: "Padding", every_layer: bool, between: list[Callable] | None = None
+    ) -> tuple[list[Tensor], list]:
+        """All layers over `hidden`, (batch, time, input), each from its part of the state `past`.
+
+        Returns:
+            (batch, time, width): what each layer got and the last one gave, or that alone; the state after it.
+        """
+        dropouts = [self.input_dropout, *(between or [self.hidden_dropout] * (len(self.layers) - 1))]
+        is_lstm = self.config.cell_type == "lstm"  # not asked of the layer, which peft may have wrapped
+        all_hidden, states = [hidden], []
+        for layer, dropout, state in zip(self.layers, dropouts, past, strict=True):
+            hidden, state = padding.run(layer, dropout(hidden), state, is_lstm)  # (batch, time, hidden), state
+            all_hidden.append(hidden)
+            states.append(state)
+        return all_hidden if every_layer else all_hidden[-1:], states
+
+    def _read_in_segments(self, hidden: Tensor, past: list, padding: "Padding", every_layer: bool):
+        """`_read` for long rows: backward computes the inside of each segment anew from the state before it.
+
+        The gradients are exact, all along the row; kept meanwhile are the segments' outputs and states alone (Chen et
+        al. 2016, along the time).
+        """
+        between = [self.hidden_dropout] * (len(self.layers) - 1)
+        if isinstance(self.hidden_dropout, LockedDropout):  # one mask for the whole row
+            ones = hidden.new_ones(hidden.shape[0], 1, self.config.hidden_size)
+            between = [partial(torch.mul, dropout(ones)) for dropout in between]
+        outputs, start = [], 0
+        for segment in hidden.split(SEGMENT, dim=1):
+            inside = padding.between(start, start + segment.shape[1])
+            arguments = (segment, past, inside, every_layer, between)
+            output, past = checkpoint(self._read, *arguments, use_reentrant=False)
+            outputs.append(output)
+            start += segment.shape[1]
+        return [torch.cat(layer, dim=1) for layer in zip(*outputs, strict=True)], past
 
 
 class Padding:
@@ -218,6 +268,10 @@ class Padding:
             return cls(lengths=real.sum(dim=1)) if state_wanted else cls()
         order = real.int().argsort(dim=1, descending=True, stable=True)
         return cls(order, real.sum(dim=1) if state_wanted else None)
+
+    def between(self, start: int, stop: int) -> "Padding":
+        """That of the columns from `start` to before `stop`, once the real characters are at the front."""
+        return Padding(lengths=None if self.lengths is None else (self.lengths - start).clamp(0, stop - start))
 
     def to_front(self, x: Tensor) -> Tensor:
         """(batch, time, width) with the real characters first."""

@@ -2,6 +2,7 @@
 
     python scripts/benchmark.py generation --json scripts/results/generation.json
     python scripts/benchmark.py training --dataset data/alice --json scripts/results/training.json
+    python scripts/benchmark.py memory --json scripts/results/memory.json
     python scripts/benchmark.py scale --json scripts/results/scale.json
     python scripts/benchmark.py quality --dataset data/alice --json scripts/results/quality.json
     python scripts/benchmark.py tables
@@ -29,6 +30,7 @@ from scripts.files import write_json
 VERBS = {
     "generation": "500 characters against their floor and the library's loop",
     "training": "characters a second against a bare nn.LSTM loop, and the share of padding",
+    "memory": "what a training step holds, by the length of its rows, with and without gradient checkpointing",
     "scale": "corpora of 1, 10 and 100 MB: seconds, memory, training speed",
     "serving": "20 clients of the Space against one",
     "variants": "a table of recipes that differ in one thing, from configs/variants.yaml",

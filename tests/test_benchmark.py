@@ -2,7 +2,7 @@
 
 import pytest
 
-from scripts.benchmarks import common, tables, variants
+from scripts.benchmarks import common, memory, tables, training, variants
 from tests.conftest import ROOT, STORY
 
 
@@ -37,3 +37,27 @@ def test_candidates_are_run_in_turn_and_their_medians_kept(monkeypatch):
     medians = common.interleaved(3, a=lambda: order.append("a"), b=lambda: order.append("b"))
     assert order == ["a", "b"] * 4
     assert medians == {"a": 2.0, "b": 5.0}
+
+
+def test_training_is_measured_against_the_bare_loop_on_the_device_of_the_recipe(corpus, monkeypatch):
+    asked = []
+    monkeypatch.setattr(training, "STEPS", 2)
+    monkeypatch.setattr(training, "WARM", 1)
+    monkeypatch.setattr(training, "now", lambda device: asked.append(device.type) or len(asked) ** 2)
+    results = training.measure(1, str(corpus))
+    assert asked == [results["device"]] * 4, "before and after the timed steps, of both"
+    (ours, bare), characters = results["characters_a_second"].values(), 2 * results["batch"]["real characters"]
+    assert (ours, bare) == (characters / (2**2 - 1), characters / (4**2 - 3**2))
+    assert results["figures"]["train.py's characters a second to the bare loop's"] == ours / bare
+
+
+@pytest.mark.slow
+def test_memory_is_that_of_a_step_in_a_process_of_its_own():
+    results = memory.measure({"tiny": (1, 64, 4)}, (2000,))
+    at = results["steps"]["tiny"][2000]
+    assert at["rows"] == 4
+    kept = 4 * 2000 * 64 * 4 / 1e6  # megabytes of the outputs alone
+    assert kept < at["segments"]["megabytes"] < at["whole"]["megabytes"]
+    assert set(results["figures"]) == {
+        f"tiny, rows of 2000, {what} in segments to whole" for what in ("megabytes", "seconds")
+    }

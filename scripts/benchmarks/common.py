@@ -31,10 +31,18 @@ def interleaved(repeats: int, **candidates: Callable[[], object]) -> dict[str, f
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
+def now(device: torch.device) -> float:
+    """Seconds of a clock, read when the device has done all that was asked of it."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
 def machine() -> dict:
     """What the figures depend on."""
     return {
         "processor": _processor(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "cores": os.cpu_count(),
         "threads used": torch.get_num_threads(),
         "python": platform.python_version(),

@@ -30,8 +30,28 @@ def figures_table(name: str) -> str:
     results = read(name)
     lines = [f"| {name} | {results['unit']} |", "|---|---|"]
     lines += [f"| {what} | {figure:.2f} |" for what, figure in results["figures"].items()]
-    machine = results["machine"]
-    return "\n".join([*lines, "", f"({machine['processor']}, {machine['cores']} cores, torch {machine['torch']})"])
+    return "\n".join([*lines, "", machine_line(results["machine"])])
+
+
+def machine_line(machine: dict) -> str:
+    """What measured; the GPU only if there was one."""
+    processor = machine.get("gpu") or f"{machine['processor']}, {machine['cores']} cores"
+    return f"({processor}, torch {machine['torch']})"
+
+
+def memory_table() -> str:
+    """What a training step holds, by the size of the model and the length of its rows."""
+    results = read("memory")
+    lines = ["| layers x units | rows | MB | MB with `--gradient_checkpointing` | its time to the other's |"]
+    lines += ["|---|---|---|---|---|"]
+    for name, by_length in results["steps"].items():
+        for length, at in by_length.items():
+            whole, segments = at["whole"], at["segments"]
+            lines.append(
+                f"| {name} | {at['rows']} x {length} | {whole['megabytes']:,.0f} | {segments['megabytes']:,.0f} "
+                f"| {segments['seconds'] / whole['seconds']:.2f} |"
+            )
+    return "\n".join([*lines, "", machine_line(results["machine"])])
 
 
 def generation_table() -> str:
@@ -106,6 +126,7 @@ TABLES = {
     "cells": cells_table,
     "generation": generation_table,
     "training": partial(figures_table, "training"),
+    "memory": memory_table,
     "scale": partial(figures_table, "scale"),
     "serving": partial(figures_table, "serving"),
     "onnx": onnx_table,

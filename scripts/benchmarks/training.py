@@ -3,7 +3,6 @@
 import itertools
 import statistics
 import tempfile
-import time
 from pathlib import Path
 
 import torch
@@ -12,6 +11,7 @@ from torch.nn.functional import cross_entropy, one_hot
 from torch.utils.data import DataLoader
 from transformers import TrainerCallback
 
+from scripts.benchmarks.common import now
 from scripts.train import CharTrainer, JoinedSentences, Recipe, Sentences, collate, make_model, read_corpus
 
 STEPS = 24  # timed, of each run
@@ -23,8 +23,9 @@ class Clock(TrainerCallback):
 
     def on_step_end(self, args, state, control, **kwargs):
         if state.global_step == WARM:
-            self.start = time.perf_counter()
-        self.seconds = time.perf_counter() - getattr(self, "start", 0)
+            self.start = now(args.device)
+        if state.global_step == state.max_steps:
+            self.seconds = now(args.device) - self.start
 
 
 class BareLstm(nn.Module):
@@ -107,16 +108,14 @@ def bare(recipe: Recipe, vocab_size: int, epoch: list[dict]) -> float:
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     for step, batch in enumerate(itertools.islice(itertools.cycle(epoch), WARM + STEPS)):
         if step == WARM:
-            start = time.perf_counter()
+            start = now(recipe.device)
         logits = model(batch["input_ids"].to(recipe.device))
         expected = batch["labels"][:, 1:].to(recipe.device)
         cross_entropy(logits[:, :-1].transpose(1, 2), expected).backward()
         nn.utils.clip_grad_norm_(model.parameters(), recipe.max_grad_norm)
         optimizer.step()
         optimizer.zero_grad()
-    if recipe.device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
+    return now(recipe.device) - start
 
 
 def measure(repeats: int, dataset: str) -> dict:

@@ -119,8 +119,7 @@ class LockedDropout(nn.Dropout):
 
 
 def _without_autocast(device: torch.device) -> AbstractContextManager:
-    """Recurrence in the weights' own precision: a cell state counts far, to 80 in a trained model, where bfloat16 knows
-    steps of a half and no smaller ones."""
+    """Recurrence in the weights' own precision: a cell state counts far, and bfloat16 has eight bits to count with."""
     active = torch.is_autocast_enabled(device.type)
     return torch.autocast(device.type, enabled=False) if active else nullcontext()
 

@@ -22,7 +22,7 @@ from transformers import HfArgumentParser
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # scripts know each other as scripts.x
 
 from char_lstm import load, normalise
-from char_lstm.loading import CheckpointError
+from char_lstm.loading import RECORDED, CheckpointError, checkpoint_folder
 from scripts.build_corpus import load_corpus
 from scripts.files import write_json
 
@@ -91,7 +91,8 @@ def trained_parameters(model: torch.nn.Module) -> int:
 
 
 def run(args: EvaluateArguments) -> dict:
-    model, tokenizer = load(args.model)
+    folder = checkpoint_folder(args.model, None)
+    model, tokenizer = load(folder)
     corpus = load_corpus(args.dataset)
     if args.split not in corpus:
         raise ValueError(f"{args.dataset} has no split {args.split}; it has {', '.join(corpus)}")
@@ -100,6 +101,7 @@ def run(args: EvaluateArguments) -> dict:
         "parameters": trained_parameters(model),
         "split": args.split,
         **evaluate(model, tokenizer, corpus[args.split]),
+        **{key: hashlib.sha256((folder / name).read_bytes()).hexdigest() for key, name in RECORDED.items()},
     }
     for name, value in figures.items():
         print(f"{name:20} {value:.4f}" if isinstance(value, float) else f"{name:20} {value}")

@@ -8,6 +8,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from char_lstm import load
+from char_lstm.loading import CheckpointError
 from scripts import evaluate
 
 
@@ -50,6 +51,14 @@ def test_nats_per_char_reset_reads_each_row_alone(figures, saved, corpus):
     rows = [tokenizer(text).input_ids for text in load_from_disk(corpus)["test"]["text"]]
     total = sum(nats(model, row) for row in rows)
     assert figures["nats_per_char_reset"] == pytest.approx(total / sum(map(len, rows)), abs=1e-6)
+
+
+def test_the_figures_are_of_these_weights_and_this_tokenizer_and_no_others(figures, saved):
+    (saved / "evaluation.json").write_text(json.dumps(figures))
+    load(saved)
+    (saved / "evaluation.json").write_text(json.dumps(figures | {"weights_sha256": "0"}))
+    with pytest.raises(CheckpointError, match=r"model\.safetensors is not the file that evaluation\.json"):
+        load(saved)
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 64])

@@ -4,6 +4,7 @@ The library warns about a missing weight and goes on with a random one; here eve
 the file. The checks need no framework, so both ways in share them.
 """
 
+import hashlib
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,8 +14,12 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
-from .generation_char_lstm import CharLstmDecoder, expected_shapes
+from .generation_char_lstm import GATES, CharLstmDecoder, choose, expected_shapes, sampling_settings
+from .tokenization_char_lstm import NEWLINE, PAD_TOKEN
 
+LEAST = {"vocab_size": 1, "embedding_size": 0, "hidden_size": 1, "num_hidden_layers": 1, "bos_token_id": 0}
+MOST_LABELS = 10_000  # transformers makes a name for each
+RECORDED = {"weights_sha256": "model.safetensors", "tokenizer_sha256": "tokenizer.json"}  # in evaluation.json
 NEEDED = ("config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 
 
@@ -30,8 +35,9 @@ def load(model_id: str | Path, *, revision: str | None = None):
         revision: a branch, tag or commit of that repository.
 
     Raises:
-        CheckpointError: a file is missing or broken, weights are missing, of another shape or not finite, or the
-            tokenizer's alphabet is not the model's.
+        CheckpointError: a file is missing or broken, a value of a configuration makes no sense, weights are missing,
+            of another shape, not finite, or not those that evaluation.json was measured on, or the tokenizer's alphabet
+            is not the model's.
     """
     from transformers import PreTrainedTokenizerFast
 
@@ -39,8 +45,10 @@ def load(model_id: str | Path, *, revision: str | None = None):
 
     folder = checkpoint_folder(model_id, revision)
     _read_checked(folder)
-    model = CharLstmForCausalLM.from_pretrained(folder)
-    return model.eval(), PreTrainedTokenizerFast.from_pretrained(folder)
+    return (
+        _by_transformers(CharLstmForCausalLM, folder, "config.json or generation_config.json").eval(),
+        _by_transformers(PreTrainedTokenizerFast, folder, "tokenizer_config.json"),
+    )
 
 
 def load_decoder(model_id: str | Path, *, revision: str | None = None) -> tuple[CharLstmDecoder, Tokenizer]:
@@ -65,48 +73,87 @@ def checkpoint_folder(model_id: str | Path, revision: str | None) -> Path:
         raise CheckpointError(f"{model_id} is no folder here, and not to be had from the Hub: {reason}") from error
 
 
+def _by_transformers(kind: type, folder: Path, read: str):
+    try:
+        return kind.from_pretrained(folder)
+    except Exception as error:  # of any class: whatever the library trips over in a value that it alone reads
+        raise CheckpointError(f"{folder}: transformers cannot use {read}: {error}") from error
+
+
 def _read_checked(folder: Path):
     """Configuration, generation configuration, weights and tokenizer of a folder, once they are known to agree."""
     for name in NEEDED:
         if not (folder / name).is_file():
             raise CheckpointError(f"{folder / name} is missing")
     config = _read_json(folder / "config.json")
+    _check_config(config, folder / "config.json")
+    weights = _read_weights(folder / "model.safetensors")
+    _check_weights(weights, config, folder / "model.safetensors")
+    tokenizer = _read_tokenizer(folder / "tokenizer.json")
+    _check_tokenizer(tokenizer, config, folder / "tokenizer.json")
+    _read_json(folder / "tokenizer_config.json")
     generation_config = _read_json(folder / "generation_config.json")
-    if getattr(config, "model_type", None) != "char_lstm":
-        raise CheckpointError(f"{folder / 'config.json'}: model_type is not char_lstm")
-
-    weights_file = folder / "model.safetensors"
-    try:
-        weights = load_file(weights_file)
-    except SafetensorError as error:
-        raise CheckpointError(f"{weights_file} is broken: {error}") from error
-    _check_weights(weights, config, weights_file)
-
-    tokenizer_file = folder / "tokenizer.json"
-    try:
-        tokenizer = Tokenizer.from_file(str(tokenizer_file))
-    except Exception as error:  # the library raises bare Exception
-        raise CheckpointError(f"{tokenizer_file} is broken: {error}") from error
-    if tokenizer.get_vocab_size() != config.vocab_size:
-        raise CheckpointError(
-            f"{tokenizer_file} has {tokenizer.get_vocab_size()} tokens, but config.json says "
-            f"vocab_size {config.vocab_size}: it belongs to another model"
-        )
+    _check_generation_config(generation_config, config, folder / "generation_config.json")
+    if (folder / "evaluation.json").exists():
+        _check_record(_read_json(folder / "evaluation.json"), folder)
     return config, generation_config, weights, tokenizer
 
 
 def _read_json(path: Path) -> SimpleNamespace:
     try:
         return SimpleNamespace(**json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path} is broken: {error}") from error
 
 
-def _check_weights(weights: dict[str, np.ndarray], config: SimpleNamespace, path: Path) -> None:
+def _read_weights(path: Path) -> dict[str, np.ndarray]:
     try:
-        expected = expected_shapes(config)
-    except (AttributeError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path.with_name('config.json')} describes no model of ours: {error!r}") from error
+        return load_file(path)
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} is broken: {error}") from error
+    except KeyError as error:
+        raise CheckpointError(f"{path} holds numbers of type {error}; save the model in float32") from error
+
+
+def _read_tokenizer(path: Path) -> Tokenizer:
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises bare Exception
+        raise CheckpointError(f"{path} is broken: {error}") from error
+
+
+def _check_config(config: SimpleNamespace, path: Path) -> None:
+    """Whatever the other checks and the decoder read."""
+    if getattr(config, "model_type", None) != "char_lstm":
+        raise CheckpointError(f"{path}: model_type is not char_lstm")
+    for name, least in LEAST.items():
+        value = getattr(config, name, None)
+        if type(value) is not int or value < least:
+            raise CheckpointError(f"{path}: {name} should be a whole number of at least {least}, got {value!r}")
+    for name, known in {"cell_type": list(GATES), "tie_word_embeddings": [False, True]}.items():
+        value = getattr(config, name, None)
+        if type(value) is not type(known[0]) or value not in known:
+            raise CheckpointError(f"{path}: {name} should be one of {known}, got {value!r}")
+    labels = getattr(config, "num_labels", 0)
+    if type(labels) is not int or labels > MOST_LABELS:
+        raise CheckpointError(f"{path}: num_labels should be at most {MOST_LABELS}, got {labels!r}")
+
+
+def _check_generation_config(generation_config: SimpleNamespace, config: SimpleNamespace, path: Path) -> None:
+    """It is tried on one draw."""
+    try:
+        settings = sampling_settings(generation_config, max_new_tokens=None, temperature=None, top_k=None, top_p=None)
+        if type(settings.max_new_tokens) is not int:
+            raise ValueError(f"max_new_tokens must be a whole number, got {settings.max_new_tokens!r}")
+        choose(np.zeros((1, config.vocab_size)), settings, np.zeros((1, 1)))
+    except (ValueError, TypeError, IndexError) as error:
+        raise CheckpointError(f"{path} cannot be sampled by: {error}") from error
+
+
+def _check_weights(weights: dict[str, np.ndarray], config: SimpleNamespace, path: Path) -> None:
+    if config.num_hidden_layers > len(weights):
+        raise CheckpointError(f"{path} holds {len(weights)} arrays, too few for the layers that config.json wants")
+    expected = expected_shapes(config)
     if missing := expected.keys() - weights.keys():
         raise CheckpointError(f"{path} lacks {', '.join(sorted(missing))}")
     if unknown := weights.keys() - expected.keys():
@@ -114,5 +161,31 @@ def _check_weights(weights: dict[str, np.ndarray], config: SimpleNamespace, path
     for name, shape in expected.items():
         if weights[name].shape != shape:
             raise CheckpointError(f"{path}: {name} has shape {weights[name].shape}, but config.json wants {shape}")
-        if not np.isfinite(weights[name]).all():
-            raise CheckpointError(f"{path}: {name} holds values that are not finite")
+        if weights[name].dtype.kind != "f" or not np.isfinite(weights[name]).all():
+            raise CheckpointError(f"{path}: {name} holds values that are not finite numbers")
+
+
+def _check_record(record: SimpleNamespace, folder: Path) -> None:
+    """The figures that lie beside a model are its own."""
+    for key, name in RECORDED.items():
+        measured = getattr(record, key, None)
+        if measured not in (None, hashlib.sha256((folder / name).read_bytes()).hexdigest()):
+            raise CheckpointError(
+                f"{folder / name} is not the file that evaluation.json was measured on (sha256 {measured}): get it "
+                "anew, or remove evaluation.json if the change was meant"
+            )
+
+
+def _check_tokenizer(tokenizer: Tokenizer, config: SimpleNamespace, path: Path) -> None:
+    vocabulary = tokenizer.get_vocab()
+    if len(vocabulary) != config.vocab_size or set(vocabulary.values()) != set(range(config.vocab_size)):
+        raise CheckpointError(
+            f"{path} has {len(vocabulary)} tokens, but config.json says "
+            f"vocab_size {config.vocab_size}: it belongs to another model"
+        )
+    if vocabulary.get(NEWLINE) != config.bos_token_id:
+        raise CheckpointError(f"{path}: config.json says bos_token_id {config.bos_token_id}, which is not its newline")
+    characters = [token for token in vocabulary if token != PAD_TOKEN and not token.isspace()]
+    as_read = [tokenizer.encode(2 * character, add_special_tokens=False).ids for character in characters]
+    if tokenizer.normalizer is None or as_read != [2 * [vocabulary[character]] for character in characters]:
+        raise CheckpointError(f"{path} is no tokenizer of ours: it does not read its own characters one by one")

@@ -344,15 +344,15 @@ MUTATIONS = [
     Mutation(
         "alphabet not checked",
         LOADING,
-        "if tokenizer.get_vocab_size() != config.vocab_size:",
+        "if len(vocabulary) != config.vocab_size or set(vocabulary.values()) != set(range(config.vocab_size)):",
         "if False:",
         "tests/test_loading.py::test_a_disagreement_names_its_file",
     ),
     Mutation(
         "weights not finite let in",
         LOADING,
-        "if not np.isfinite(weights[name]).all():",
-        "if False:",
+        'if weights[name].dtype.kind != "f" or not np.isfinite(weights[name]).all():',
+        'if weights[name].dtype.kind != "f":',
         "tests/test_loading.py::test_a_disagreement_names_its_file",
     ),
     Mutation(

@@ -18,7 +18,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, set_seed
 
 from char_lstm import CharLstmForCausalLM, build_tokenizer, generate_text, load, load_decoder
 from char_lstm.loading import CheckpointError
@@ -296,12 +296,19 @@ class TestInAFreshProcess:
         return tokenizer.decode(model.generate(**inputs, do_sample=False)[0])
 
     @pytest.fixture
-    def run(self, saved, greedy, tmp_path):
+    def seeded(self, model, tokenizer):
+        """What `generate` writes after `set_seed(5)`, and our own loop for seed 5."""
+        set_seed(5)
+        drawn = tokenizer.decode(model.generate(**tokenizer(PROMPT, return_tensors="pt"), max_new_tokens=60)[0])
+        return drawn, generate_text(model, tokenizer, PROMPT, seed=5, max_new_tokens=60)
+
+    @pytest.fixture
+    def run(self, saved, greedy, seeded, tmp_path):
         def run(code):
             environment = os.environ | {"HF_HOME": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
             (tmp_path / "elsewhere").mkdir()
             result = subprocess.run(
-                [sys.executable, "-c", textwrap.dedent(code), saved, PROMPT, greedy, INTENTS],
+                [sys.executable, "-c", textwrap.dedent(code), saved, PROMPT, greedy, *seeded, INTENTS],
                 cwd=tmp_path / "elsewhere",
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -312,20 +319,24 @@ class TestInAFreshProcess:
 
         return run
 
-    def test_it_loads_without_the_package_and_once_the_package_is_there(self, run):
+    def test_it_loads_and_writes_the_same_without_the_package_and_once_the_package_is_there(self, run):
         run(
             """
             import sys
-            folder, prompt, greedy, intents = sys.argv[1:]
+            folder, prompt, greedy, drawn, ours, intents = sys.argv[1:]
             sys.modules["char_lstm"] = None  # not installed: importing it fails
 
-            from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
+            from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline, set_seed
 
             def write(**flag):
                 model = AutoModelForCausalLM.from_pretrained(folder, **flag)
                 tokenizer = AutoTokenizer.from_pretrained(folder, **flag)
                 inputs = tokenizer(prompt, return_tensors="pt")
                 assert tokenizer.decode(model.generate(**inputs, do_sample=False)[0]) == greedy
+                set_seed(5)
+                assert tokenizer.decode(model.generate(**inputs, max_new_tokens=60)[0]) == drawn
+                its_own = sys.modules[type(model).__module__.replace(".modeling_", ".generation_")]
+                assert its_own.generate_text(model, tokenizer, prompt, seed=5, max_new_tokens=60) == ours
                 return type(model)
 
             assert write(trust_remote_code=True).__module__.startswith("transformers_modules.")
@@ -339,16 +350,17 @@ class TestInAFreshProcess:
             """
         )
 
-    def test_writing_needs_no_framework_and_the_auto_classes_come_later(self, run):
+    def test_writing_the_same_needs_no_framework_and_the_auto_classes_come_later(self, run):
         run(
             """
             import sys
-            folder, prompt, greedy, intents = sys.argv[1:]
+            folder, prompt, greedy, drawn, ours, intents = sys.argv[1:]
             import char_lstm  # before transformers
 
             decoder, tokenizer = char_lstm.load_decoder(folder)
             text = char_lstm.generate_text(decoder, tokenizer, prompt, temperature=0)
             assert char_lstm.normalise(tokenizer, prompt) + text == greedy
+            assert char_lstm.generate_text(decoder, tokenizer, prompt, seed=5, max_new_tokens=60) == ours
             assert not {"torch", "transformers"} & sys.modules.keys()
 
             from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForSequenceClassification

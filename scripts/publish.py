@@ -72,7 +72,11 @@ SPACE, PACKAGE = HERE.parent / "space", HERE.parent / "modeling" / "char_lstm"
 SHOWN = HERE.parent / "modeling" / "pretrained"  # the Space compares cells with these
 DATASET_TEMPLATE = HERE / "templates" / "dataset_card.md"
 USE = re.compile(r"(?<=<!-- use -->\n).*?(?=<!-- end -->)", re.DOTALL)
-LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "*.pyi", "test*")  # *.pyi: gradio leaves them
+LEFT_OUT = shutil.ignore_patterns(
+    *(".*", "__pycache__", "test*"),
+    "*.pyi",  # gradio leaves them
+    "training_args.bin",  # a pickle of the settings, a token among them if one was given
+)
 PUBLIC_DOMAIN = {
     "license": "other",
     "license_name": "public-domain",

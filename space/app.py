@@ -28,6 +28,8 @@ if os.environ.get("SPACES_ZERO_GPU"):
     spaces.GPU(lambda: None)  # that hardware starts no app without such a function; everything here runs on the CPU
 
 import gradio as gr
+from starlette.middleware import Middleware
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
 import char_lstm
 from char_lstm import NoveltyIndex, inspector, load, load_decoder, measure_novelty, normalise, stream_text
@@ -42,6 +44,8 @@ LONGEST_PROMPT = 1000
 AT_ONCE = 10  # characters an update: one at a time would be slower than the model
 PLACES = 2  # texts that are written at the same time; the others wait in a queue
 QUEUE = 100
+SESSIONS = 2 * QUEUE  # that are remembered; each keeps what it sent last
+LARGEST_REQUEST = 100_000  # bytes: the longest text, escaped, and what the page sends along
 PATIENCE = 2  # seconds for a stopped text to end
 CELLS = {"RNN": "alice_rnn", "GRU": "alice_gru", "LSTM": "alice"}
 PROMPTS = ["Alice was", "“Off with her", "the white rabbit", "Why is a raven like", "once upon a midnight"]
@@ -56,6 +60,7 @@ def available_models() -> dict[str, str]:
 
 MODELS = available_models()
 DEFAULT = next(iter(MODELS))
+IMPORTING = threading.Lock()  # of transformers: a thread that meets another's half-done import finds names missing
 
 
 @cache
@@ -67,7 +72,8 @@ def writer(name: str):
 @cache
 def reader(name: str):
     """The torch model and tokenizer, for the inspector."""
-    return load(MODELS[name])
+    with IMPORTING:
+        return load(MODELS[name])
 
 
 @cache
@@ -80,7 +86,7 @@ def novelty_index(name: str) -> NoveltyIndex | None:
 
 
 def check_model(name: str) -> None:
-    if name not in MODELS:
+    if name not in list(MODELS):  # a list, because what comes over the API need not be hashable
         raise for_people(f"There is no model {name}; there are {', '.join(MODELS)}.")
 
 
@@ -203,9 +209,9 @@ def judge(text: str, model: str) -> dict:
     return gr.update(novelty=vars(measure_novelty(text, index)) if index and text else None)
 
 
-def judge_newest(text: str, model: str, run: Run) -> dict:
+def judge_newest(text: str, model: str, run: Run | None) -> dict:
     """`judge`, unless another text has been begun in the meantime."""
-    return judge(text, model) if run.ended.is_set() else gr.skip()
+    return judge(text, model) if run is None or run.ended.is_set() else gr.skip()
 
 
 def usual_settings():
@@ -221,7 +227,7 @@ def read_inside(text: str | None, model: str) -> Iterator[dict]:
     """What `inspector.read` yields."""
     check_model(model)
     try:
-        yield from inspector.read(*reader(model), text or "", model)
+        yield from inspector.read(*reader(model), str(text or ""), model)
     except (CheckpointError, ValueError) as error:
         raise for_people(error) from error
 
@@ -296,7 +302,13 @@ THEME = gr.themes.Base(
 )
 WRITING = {"concurrency_limit": PLACES, "concurrency_id": "writing"}
 READING = {"concurrency_limit": 1, "concurrency_id": "reading"}
-LOOKS = {"theme": THEME, "css_paths": HERE / "page.css", "footer_links": [], "ssr_mode": False}
+LOOKS = {"theme": THEME, "css_paths": HERE / "page.css", "footer_links": []}
+SERVING = {
+    "ssr_mode": False,
+    "show_error": True,  # a value of a wrong type is refused by gradio, whose words would stay here
+    "state_session_capacity": SESSIONS,
+    "app_kwargs": {"middleware": [Middleware(RequestBodyLimitMiddleware, max_body_size=LARGEST_REQUEST)]},
+}
 FROM_LINK = f"""(...values) => {{
   const link = new URLSearchParams(location.search);
   return {list(FIELDS)}.map((name, index) => {{
@@ -487,7 +499,7 @@ def build() -> gr.Blocks:
 
 def main():
     threading.Thread(target=reader, args=(DEFAULT,), daemon=True).start()  # torch takes seconds to import
-    build().launch(**LOOKS)
+    build().launch(**LOOKS, **SERVING)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ SECONDS = 15  # that a test waits for what should come at once
 @pytest.fixture(scope="module")
 def url():
     demo = app.build()
-    yield demo.launch(prevent_thread_lock=True, quiet=True, ssr_mode=False)[1]
+    yield demo.launch(prevent_thread_lock=True, quiet=True, **app.SERVING)[1]
     demo.close()
 
 

@@ -19,7 +19,7 @@ def url():
     from space import app
 
     demo = app.build()
-    yield demo.launch(prevent_thread_lock=True, quiet=True, **app.LOOKS)[1].rstrip("/")
+    yield demo.launch(prevent_thread_lock=True, quiet=True, **app.LOOKS, **app.SERVING)[1].rstrip("/")
     demo.close()
 
 

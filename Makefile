@@ -11,7 +11,7 @@ OUTPUT ?= runs/$(if $(TEXT),$(basename $(notdir $(TEXT))),alice)
 DATASET ?= data/alice
 ARGS ?=
 
-.PHONY: setup generate train space test lint benchmark publish
+.PHONY: setup generate train space test lint benchmark publish audit
 .DELETE_ON_ERROR:
 
 generate: .venv/generate.done  ## 500 characters from the packaged Alice; ARGS="--seed 7" goes to generate.py
@@ -43,6 +43,10 @@ benchmark: setup  ## every figure of the README anew, with a corpus of Alice: ma
 lint: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+
+audit: setup  ## known holes in what constraints.txt pins; needs a network: what could not be audited is a failure
+	@$(PIP) --editable ".[audit]" >&2
+	@$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
 setup: .venv/setup.done
 

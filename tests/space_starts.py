@@ -1,0 +1,18 @@
+"""Starts the Space and asks it once, with the Python that runs this: one where its requirements alone are installed.
+
+PYTHONPATH=modeling .venv-space/bin/python tests/space_starts.py
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from scripts.benchmarks.serving import connected, served
+
+if __name__ == "__main__":
+    with served("space/app.py") as (process, address):
+        client = connected(process, address)
+        assert len(client.predict("Alice was", seed=7, api_name="/generate")) == 500
+        assert client.predict("alice", api_name="/inspect")["chars"] == list("alice")
+    print("the Space starts from its requirements alone")

@@ -5,7 +5,6 @@ from random import Random
 
 import httpx
 import pytest
-from gradio_client.exceptions import AppError
 
 from char_lstm import generate_text, load_decoder
 from scripts.benchmarks.serving import connected, resident_megabytes, served
@@ -116,26 +115,3 @@ def test_a_thousand_malformed_requests_get_words_and_take_nothing_from_the_next(
         generate_text(*alice, "she ", seed=seed) for seed in range(2 * app.PLACES)
     ]
     assert good.predict("Alice was", api_name="/inspect")["chars"] == list("alice was")
-
-
-@pytest.mark.parametrize(
-    ("endpoint", "given", "says"),
-    [
-        ("/generate", {"temperature": "warm"}, "`float`.*'warm'"),
-        ("/generate", {"top_k": [1]}, r"`float`.*\[1\]"),
-        ("/generate", {"seed": {"a": 1}}, "`float.*{'a': 1}"),
-        ("/generate", {"model": ["alice"]}, "choices"),
-        ("/compare", {"temperature": None}, "`float`.*None"),
-        ("/inspect", {"text": "a", "model": ["alice"]}, "There is no model"),
-        ("/inspect", {"text": 7}, "the text holds no character that the model knows"),
-    ],
-)
-def test_a_value_of_a_wrong_type_is_named(space, endpoint, given, says):
-    with pytest.raises((AppError, ValueError), match=f"(?s){says}"):
-        connected(*space).predict(**given, api_name=endpoint)
-
-
-def test_the_most_that_a_person_can_send_is_not_too_much(space):
-    client = connected(*space)
-    assert len(client.predict("𝔸" * 1000, seed=7, max_new_tokens=5000, api_name="/generate")) == 5000
-    assert len(client.predict("a" * 1000, api_name="/inspect")["chars"]) == 1000

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import tomllib
+from contextlib import suppress
 from itertools import pairwise
 from urllib.parse import parse_qs
 
@@ -25,10 +26,16 @@ SECONDS = 15  # that a test waits for what should come at once
 
 
 @pytest.fixture(scope="module")
-def url():
+def launched():
+    """The application and its addresses."""
     demo = app.build()
-    yield demo.launch(prevent_thread_lock=True, quiet=True, **app.SERVING)[1]
+    yield demo.launch(prevent_thread_lock=True, quiet=True, **app.SERVING)
     demo.close()
+
+
+@pytest.fixture(scope="module")
+def url(launched):
+    return launched[1]
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +112,36 @@ class TestLimits:
     def test_a_model_that_is_not_there_is_named(self, client, endpoint):
         with pytest.raises(AppError, match="shakespeare"):
             client.predict("a", model="shakespeare", api_name=endpoint)
+
+    @pytest.mark.parametrize(
+        ("endpoint", "given", "says"),
+        [
+            ("/generate", {"temperature": "warm"}, "`float`.*'warm'"),
+            ("/generate", {"top_k": [1]}, r"`float`.*\[1\]"),
+            ("/generate", {"seed": {"a": 1}}, "`float.*{'a': 1}"),
+            ("/generate", {"model": ["alice"]}, "choices"),
+            ("/compare", {"temperature": None}, "`float`.*None"),
+            ("/inspect", {"text": "a", "model": ["alice"]}, "There is no model"),
+            ("/inspect", {"text": 7}, "the text holds no character that the model knows"),
+        ],
+    )
+    def test_a_value_of_a_wrong_type_is_named(self, client, endpoint, given, says):
+        with pytest.raises((AppError, ValueError), match=f"(?s){says}"):
+            client.predict(**given, api_name=endpoint)
+
+    def test_a_request_that_weighs_too_much_is_refused_unread(self, url):
+        def status(characters: int) -> int:
+            with suppress(httpx.TransportError):  # the connection may be closed before all is sent
+                return httpx.post(f"{url}gradio_api/call/generate", json={"data": ["a" * characters]}).status_code
+            return 413
+
+        assert (status(app.LARGEST_REQUEST - 100), status(app.LARGEST_REQUEST)) == (200, 413)
+
+    def test_few_sessions_are_remembered(self, launched):
+        assert launched[0].state_holder.capacity == app.SESSIONS
+
+    def test_the_longest_prompt_in_the_widest_letters_is_read(self, client):
+        assert len(client.predict("𝔸" * 1000, seed=7, max_new_tokens=5, api_name="/generate")) == 5
 
     def test_the_longest_prompt_and_the_shortest_and_longest_text_are_written(self, client):
         assert len(client.predict("a" * 1000, max_new_tokens=1, api_name="/generate")) == 1
@@ -203,6 +240,23 @@ class TestStart:
         first, *others = app.available_models().items()
         assert first == ("char-lstm-dickens", "someone/char-lstm-dickens")
         assert ("alice_gru", str(ALICE.parent / "alice_gru")) in others
+
+    def test_transformers_is_imported_by_one_thread_alone(self, monkeypatch):
+        inside, most = [], []
+
+        def load(name: str):
+            inside.append(name)
+            most.append(len(inside))
+            threading.Event().wait(0.01)  # lets the others come
+            inside.remove(name)
+
+        monkeypatch.setattr(app, "load", load)
+        threads = [threading.Thread(target=app.reader.__wrapped__, args=("alice",)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert most == [1] * 4
 
     def test_a_broken_model_gives_a_page_that_says_so(self, monkeypatch, saved):
         (saved / "model.safetensors").write_bytes(b"no weights")

@@ -19,8 +19,9 @@ from tests.hub import running_hub
 
 PICKLES = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "shelve", "marshal", "jsonpickle"}
 UNPICKLING = {"read_pickle", "unsafe_load", "full_load", "load_module"}
-TRACKED = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
-SOURCES = [name for name in TRACKED if name.endswith(".py") and name.startswith(("modeling", "scripts", "space"))]
+SOURCES = sorted(
+    str(path.relative_to(ROOT)) for folder in ("modeling", "scripts", "space") for path in (ROOT / folder).rglob("*.py")
+)
 
 
 def unpickles(source: str) -> list[str]:

@@ -3,7 +3,7 @@
 import re
 import shutil
 import threading
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 
@@ -266,3 +266,39 @@ def test_axe_finds_nothing_serious(visit, theme):
     page.get_by_role("button", name="with each").click()
     page.wait_for_function("[...document.querySelectorAll('.sheet .count')].filter(c => c.textContent).length === 4")
     check()
+
+
+MARKUP = "<img src=x onerror='injected = 1'><script>injected = 1</script>"
+
+
+def is_injected(page) -> bool:
+    page.wait_for_timeout(300)  # in which an image would not be found
+    return page.evaluate("'injected' in window || document.querySelector('img[src=x]') !== null")
+
+
+def test_markup_in_a_prompt_and_in_a_text_is_shown_and_never_becomes_part_of_the_page(visit, tmp_path, monkeypatch):
+    """By a model that keeps every mark and capital, since the packaged ones forget them."""
+    from char_lstm import CharLstmConfig, CharLstmForCausalLM, build_tokenizer, load, load_decoder
+    from space import app
+
+    tokenizer = build_tokenizer([MARKUP], lowercase=False, strip_punctuation=False)
+    CharLstmForCausalLM(CharLstmConfig(vocab_size=len(tokenizer), hidden_size=8)).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    monkeypatch.setattr(app, "writer", lambda name: load_decoder(tmp_path))
+    monkeypatch.setattr(app, "reader", lambda name: load(tmp_path))
+    page = visit()
+    page.get_by_label("Begin with").first.fill(MARKUP)
+    page.get_by_role("button", name="Write 500 characters", exact=True).click()
+    page.locator(".sheet .count").first.get_by_text("500 characters").wait_for()
+    assert page.locator(".sheet .prompt").first.text_content() == MARKUP
+    listbox = look_inside(page)
+    assert listbox.text_content().startswith(MARKUP.replace(" ", "␣"))
+    listbox.focus()
+    page.keyboard.press("End")
+    assert not is_injected(page)
+
+
+def test_markup_in_a_link_never_becomes_part_of_the_page(visit):
+    page = visit(query=f"?{urlencode({'model': MARKUP, 'prompt': MARKUP, 'temperature': MARKUP, 'seed': 7})}")
+    page.get_by_label("Begin with").first.wait_for()
+    assert not is_injected(page)

@@ -106,7 +106,7 @@ def test_a_thousand_malformed_requests_get_words_and_take_nothing_from_the_next(
                 written = good.predict("Alice was", seed=count, api_name="/generate")
                 assert written == generate_text(*alice, "Alice was", seed=count)
                 resident.append(resident_megabytes(process))
-    assert {200, 404, 413, 422} <= statuses
+    assert {200, 413, 422} <= statuses
     assert resident[-1] < 1.1 * resident[1], resident
     jobs = [good.submit("she ", seed=seed, api_name="/generate") for seed in range(2 * app.PLACES)]
     assert [job.result(60) for job in jobs] == [

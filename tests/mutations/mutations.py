@@ -955,14 +955,14 @@ MUTATIONS = [
         TRAIN,
         "        if publishes:\n            check_publishing(recipe)",
         "        if False:\n            check_publishing(recipe)",
-        "tests/test_rented.py",
+        "tests/test_rented.py::TestTrainingAndPublishing",
     ),
     Mutation(
         "what is published is not measured anew",
         TRAIN,
         'json=f"{run}/evaluation.json"',
         "json=None",
-        "tests/test_rented.py",
+        "tests/test_rented.py::TestTrainingAndPublishing",
     ),
     Mutation(
         "the state is lost between segments",

@@ -36,11 +36,11 @@ LEFT_OUT = {  # commands that need what a fresh clone has not: the pattern, and 
 SHORTENED = [  # commands that would take long, by what is put after them or in their place
     (r"^(make test)\b", r'\1 ARGS="tests/test_files.py tests/test_loading.py"'),
     (r'^(make train .*ARGS=")', r"\1--max_steps 3 "),
-    (r"^(make train (?!.*ARGS)[^#]*)", r'\1 ARGS="--max_steps 3"'),
-    (r"^(python scripts/train\.py [^#]*)", r"\1 --dataset data/mine --max_steps 3"),
-    (r"^(python scripts/classify\.py train [^#]*)", r"\1 --max_steps 3"),
+    (r"^(make train (?!.*ARGS).*)", r'\1 ARGS="--max_steps 3"'),
+    (r"^(python scripts/train\.py .*)", r"\1 --dataset data/mine --max_steps 3"),
+    (r"^(python scripts/classify\.py train .*)", r"\1 --max_steps 3"),
     (r"--dataset data/alice\b", "--dataset data/mine"),  # the book is no part of a clone
-    (r"^(python scripts/vanishing\.py [^#]*)", r"\1 --positions 2"),
+    (r"^(python scripts/vanishing\.py .*)", r"\1 --positions 2"),
 ]
 
 
@@ -62,6 +62,7 @@ def needs(command: str) -> str | None:
 
 
 def shortened(command: str) -> str:
+    command = re.sub(r"\s+# .*", "", command)
     for pattern, replacement in SHORTENED:
         if re.search(pattern, command):
             return re.sub(pattern, replacement, command, count=1)
@@ -83,7 +84,7 @@ class Newcomer:
         if what := needs(command):
             return self.notes.append(f"left out:  {command}\n           needs {what}")
         wanted = shortened(command)
-        if wanted != command:
+        if not command.startswith(wanted):
             self.notes.append(f"shortened: {command}\n           to {wanted}")
         if command.startswith("make space"):
             return self.open_page(wanted)

@@ -27,7 +27,7 @@ OF_THE_NEWCOMER = {"my.txt": STORY, "alice.txt": STORY}  # texts that the page t
 LEFT_OUT = {  # commands that need what a fresh clone has not: the pattern, and what they need
     r"#.*\bneeds?\b": "as the line says",
     r"^hf auth login": "somebody who types a token; HF_TOKEN holds one here",
-    r"^hf jobs\b": "a paid account",
+    r"^hf (jobs|buckets)\b": "a paid account",
     r"^(ssh|scp|rsync)\b": "another machine",
     r"^(sky|sbatch|srun|modal|kubectl|gcloud|aws)\b": "a cloud or a cluster",
     r"^(torchrun|accelerate launch|docker|nvidia-smi)\b|--(nproc|num_gpus)|\bcuda\b": "a GPU, or several",
@@ -37,6 +37,7 @@ SHORTENED = [  # commands that would take long, by what is put after them or in 
     (r"^(make test)\b", r'\1 ARGS="tests/test_files.py tests/test_loading.py"'),
     (r'^(make train .*ARGS=")', r"\1--max_steps 3 "),
     (r"^(make train (?!.*ARGS).*)", r'\1 ARGS="--max_steps 3"'),
+    (r"^(python scripts/train\.py .*--hidden_size 1024.*)", r"\1 --max_steps 1 --hidden_size 32 --row_length 1000"),
     (r"^(python scripts/train\.py .*)", r"\1 --dataset data/mine --max_steps 3"),
     (r"^(python scripts/classify\.py train .*)", r"\1 --max_steps 3"),
     (r"--dataset data/alice\b", "--dataset data/mine"),  # the book is no part of a clone

@@ -278,11 +278,17 @@ def is_injected(page) -> bool:
 
 def test_markup_in_a_prompt_and_in_a_text_is_shown_and_never_becomes_part_of_the_page(visit, tmp_path, monkeypatch):
     """By a model that keeps every mark and capital, since the packaged ones forget them."""
+    from transformers import GenerationConfig
+
     from char_lstm import CharLstmConfig, CharLstmForCausalLM, build_tokenizer, load, load_decoder
     from space import app
 
     tokenizer = build_tokenizer([MARKUP], lowercase=False, strip_punctuation=False)
-    CharLstmForCausalLM(CharLstmConfig(vocab_size=len(tokenizer), hidden_size=8)).save_pretrained(tmp_path)
+    model = CharLstmForCausalLM(CharLstmConfig(vocab_size=len(tokenizer), hidden_size=8))
+    model.generation_config = GenerationConfig(
+        do_sample=True, max_new_tokens=500, suppress_tokens=[0], pad_token_id=0, bos_token_id=1
+    )
+    model.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     monkeypatch.setattr(app, "writer", lambda name: load_decoder(tmp_path))
     monkeypatch.setattr(app, "reader", lambda name: load(tmp_path))

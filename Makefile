@@ -34,7 +34,7 @@ publish: setup  ## model, corpus and Space to the Hub; ARGS="--model ... --repo_
 	@$(BIN)/python scripts/publish.py $(ARGS)
 
 benchmark: setup  ## every figure of the README anew, with a corpus of Alice: make benchmark DATASET=runs/alice/corpus
-	@for verb in generation memory scale serving temperatures; do \
+	@for verb in generation memory scale streaming serving temperatures; do \
 		$(BIN)/python scripts/benchmark.py $$verb --json scripts/results/$$verb.json || exit 1; done
 	@for verb in training quality; do \
 		$(BIN)/python scripts/benchmark.py $$verb --dataset "$(DATASET)" --json scripts/results/$$verb.json || exit 1; done

@@ -4,6 +4,7 @@
     python scripts/benchmark.py training --dataset data/alice --json scripts/results/training.json
     python scripts/benchmark.py memory --json scripts/results/memory.json
     python scripts/benchmark.py scale --json scripts/results/scale.json
+    python scripts/benchmark.py streaming --json scripts/results/streaming.json
     python scripts/benchmark.py quality --dataset data/alice --json scripts/results/quality.json
     python scripts/benchmark.py tables
 
@@ -32,6 +33,7 @@ VERBS = {
     "training": "characters a second against a bare nn.LSTM loop, and the share of padding",
     "memory": "what a training step holds, by the length of its rows, with and without gradient checkpointing",
     "scale": "corpora of 1, 10 and 100 MB: seconds, memory, training speed",
+    "streaming": "texts of 10 MB, 100 MB and 1 GB read as streams: memory and speed",
     "serving": "20 clients of the Space against one",
     "variants": "a table of recipes that differ in one thing, from configs/variants.yaml",
     "temperatures": "what Alice writes at temperatures from 0.2 to 1.2, and how much of it is new",

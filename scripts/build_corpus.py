@@ -18,6 +18,7 @@ from codecs import getincrementaldecoder
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from io import StringIO
 from itertools import pairwise
 from pathlib import Path
@@ -245,10 +246,18 @@ def in_parallel(blocks: Dataset, function: Callable, batch_size: int = 1, **opti
 
 def fold_block(batch: dict, indices: list[int], *, lowercase: bool, strip_punctuation: bool) -> dict:
     """A block as the tokenizer will normalise it, and its alphabet."""
-    folded = fold(batch["text"][0], lowercase=lowercase, strip_punctuation=strip_punctuation)
-    if strip_punctuation and indices != [0]:
-        folded = folded.lstrip(" \n")  # the line break that ends the block before has swallowed these
+    normalise = partial(fold, lowercase=lowercase, strip_punctuation=strip_punctuation)
+    folded = fold_in_place(normalise, batch["text"][0], indices[0])
     return {"text": [folded], "alphabet": ["".join(sorted(set(folded)))]}
+
+
+def fold_in_place(normalise: Callable[[str], str], block: str, number: int) -> str:
+    """A block as `normalise` leaves it in the text: the line break that ends the block before may swallow white space.
+
+    Args:
+        number: of the block in its text, from 0.
+    """
+    return normalise(f"\n{block}")[1:] if number else normalise(block)
 
 
 def cut_block(batch: dict, max_length: int, sequence: str) -> dict:

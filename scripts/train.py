@@ -27,7 +27,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
 
@@ -60,9 +60,19 @@ from char_lstm import CharLstmConfig, CharLstmForCausalLM, generate_text, load, 
 from char_lstm.loading import CheckpointError
 from char_lstm.modeling_char_lstm import RecurrentCache
 from scripts import evaluate, package, publish
-from scripts.build_corpus import FEATURES, CorpusError, build_corpus, cut_rows, encode_rows, lengths_of, load_corpus
+from scripts.build_corpus import (
+    FEATURES,
+    BuildArguments,
+    CorpusError,
+    build_corpus,
+    cut_rows,
+    encode_rows,
+    lengths_of,
+    load_corpus,
+)
 from scripts.files import write_json
 from scripts.ngram import cross_fitted
+from scripts.streaming import Documents, TextStream
 
 logger = logging.getLogger("train")
 
@@ -96,6 +106,14 @@ class Recipe(TrainingArguments):
     config: str | None = field(default=None, metadata={"help": "A YAML file of these fields."})
     dataset: str | None = field(
         default=None, metadata={"help": "A folder written by build_corpus.py or an id on the Hub; default: Alice."}
+    )
+    streaming: bool = field(
+        default=False, metadata={"help": "Read `dataset`, files or a Hub id, as it is needed; takes --max_steps."}
+    )
+    text_column: str = field(default="text", metadata={"help": "A stream's column of text."})
+    tokenizer: str | None = field(
+        default=None,
+        metadata={"help": "A stream's tokenizer, in a folder or on the Hub, unless --init_from brings it."},
     )
     train_split: str = field(
         default="train", metadata={"help": "`train+validation` for a final run, which holds out the test split alone."}
@@ -425,6 +443,32 @@ def training_set(recipe: Recipe, rows: Dataset, tokenizer: PreTrainedTokenizerFa
     return Lanes(rows, recipe.train_batch_size, recipe.row_length, expected)
 
 
+def streamed_batches(rows: list[str], seed: int, recipe: Recipe, tokenizer: PreTrainedTokenizerFast):
+    """The batches of a block of a stream, which is a little epoch."""
+    lengths = torch.tensor([len(row) for row in rows])
+    for spans in JoinedSentences(lengths, recipe.row_length, recipe.train_batch_size, seed):
+        texts = ["".join(rows[first:last]) for first, last in spans]
+        encoded = encode_rows({"text": texts}, tokenizer, 1 + max(map(len, texts)))
+        input_ids, mask = (torch.from_numpy(encoded[name]).long() for name in ("input_ids", "attention_mask"))
+        yield {"input_ids": input_ids, "attention_mask": mask, "labels": input_ids.masked_fill(mask == 0, -100)}
+
+
+def open_stream(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> TextStream:
+    """The recipe's text as this process reads it."""
+    return TextStream(
+        Documents(recipe.dataset, recipe.text_column),
+        tokenizer,
+        partial(streamed_batches, recipe=recipe, tokenizer=tokenizer),
+        length=recipe.max_steps * recipe.gradient_accumulation_steps,
+        max_length=BuildArguments.max_length,
+        seed=recipe.seed,
+        workers=recipe.dataloader_num_workers,
+        processes=recipe.world_size,
+        process=recipe.process_index,
+        hold_out="validation" not in recipe.train_split.split("+"),
+    )
+
+
 # Model
 
 
@@ -462,13 +506,41 @@ def start(recipe: Recipe):
     corpus, tokenizer = read_corpus(recipe)
     if not recipe.init_from:
         return corpus, tokenizer, make_model(recipe, tokenizer)
+    model, tokenizer = load_to_tune(recipe)
+    return DatasetDict({name: read_anew(split, tokenizer) for name, split in corpus.items()}), tokenizer, model
+
+
+def start_stream(recipe: Recipe):
+    """The first block of a text, by which the run knows it again, the tokenizer, the model to train, and the stream."""
+    if recipe.dataset is None or recipe.max_steps <= 0 or recipe.window_length:
+        raise TrainingError(
+            "a stream has no end and no windows: give --dataset and --max_steps, and no --window_length"
+        )
+    if recipe.init_from:
+        model, tokenizer = load_to_tune(recipe)
+    elif recipe.tokenizer:
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(recipe.tokenizer)
+        model = make_model(recipe, tokenizer)
+    else:
+        raise TrainingError(
+            "a stream is not read for its alphabet first: give --tokenizer, say that of a corpus which build_corpus.py "
+            "made of a part of the text, or --init_from"
+        )
+    stream = open_stream(recipe, tokenizer)
+    recipe.ignore_data_skip = True  # the stream itself knows where it was
+    rows = encode_rows({"text": stream.first_rows()}, tokenizer, stream.max_length)
+    return DatasetDict(validation=Dataset.from_dict(rows, features=FEATURES)), tokenizer, model, stream
+
+
+def load_to_tune(recipe: Recipe) -> tuple[CharLstmForCausalLM, PreTrainedTokenizerFast]:
+    """The model to start from, with the recipe's dropout, and its tokenizer."""
     model, tokenizer = load(recipe.init_from)
     for name in ("input_dropout", "hidden_dropout", "output_dropout", "locked_dropout"):
         setattr(model.config, name, getattr(recipe, name))
     known, model = model, CharLstmForCausalLM(model.config)  # made anew, with the recipe's dropout
     model.load_state_dict(known.state_dict())
     model.generation_config = known.generation_config
-    return DatasetDict({name: read_anew(split, tokenizer) for name, split in corpus.items()}), tokenizer, model
+    return model, tokenizer
 
 
 def read_anew(split: Dataset, tokenizer: PreTrainedTokenizerFast) -> Dataset:
@@ -501,6 +573,14 @@ class CharTrainer(Trainer):
     def get_train_dataloader(self) -> DataLoader:
         if self.args.window_length:
             return super().get_train_dataloader()
+        options = {
+            "device": self.args.device,
+            "num_workers": self.args.dataloader_num_workers,
+            "pin_memory": self.args.dataloader_pin_memory,
+        }  # of a loader whose batches are this process's already
+        if self.args.streaming:
+            own = torch.Generator()  # so that making the loader after an interruption draws no number of the model's
+            return DataLoaderShard(self.train_dataset, batch_size=None, generator=own, **options)
         if self.args.stateful:
             batches = BatchSampler(SequentialSampler(self.train_dataset), self._train_batch_size, drop_last=False)
         else:
@@ -513,14 +593,7 @@ class CharTrainer(Trainer):
                 processes=self.args.world_size,
                 process=self.args.process_index,
             )
-        return DataLoaderShard(  # whose batches are this process's already
-            self.train_dataset,
-            device=self.args.device,
-            batch_sampler=batches,
-            collate_fn=self.data_collator,
-            num_workers=self.args.dataloader_num_workers,
-            pin_memory=self.args.dataloader_pin_memory,
-        )
+        return DataLoaderShard(self.train_dataset, batch_sampler=batches, collate_fn=self.data_collator, **options)
 
     def averaged(self) -> AbstractContextManager:
         """While it lasts, the model has its averaged weights."""
@@ -548,8 +621,10 @@ class CharTrainer(Trainer):
             loss = torch.lerp(loss, by_counting, self.args.ngram_smoothing)
         return (loss, outputs) if return_outputs else loss
 
-    def training_step(self, *args, **kwargs):
-        loss = super().training_step(*args, **kwargs)
+    def training_step(self, model, inputs, *args, **kwargs):
+        if place := inputs.pop("place", None):
+            self.train_dataset.note(place)
+        loss = super().training_step(model, inputs, *args, **kwargs)
         if not torch.isfinite(loss):
             self._diverged(f"the training loss became {loss.item()}")
         return loss
@@ -585,6 +660,21 @@ class MarkWholeCheckpoints(TrainerCallback):
         files = [file for file in checkpoint.iterdir() if file.name != COMPLETE]
         with writing("a checkpoint", args.output_dir):
             write_json(checkpoint / COMPLETE, {file.name: file.stat().st_size for file in files})
+
+
+class KeepPlaces(TrainerCallback):
+    """Writes into each checkpoint where a stream is read on, and counts the run as one epoch."""
+
+    def __init__(self, stream: TextStream, checkpoint: Path | None):
+        self.stream = stream
+        if checkpoint:
+            stream.go_on_from(checkpoint)
+
+    def on_step_end(self, args, state, control, **kwargs):
+        state.epoch = state.global_step / state.max_steps  # the library starts anew after an interruption
+
+    def on_save(self, args, state, control, **kwargs):
+        self.stream.save(Path(args.output_dir) / f"checkpoint-{state.global_step}")
 
 
 class AverageWeights(TrainerCallback):
@@ -815,24 +905,29 @@ def train(recipe: Recipe) -> Trainer:
         )
     set_seed(recipe.seed)
     with recipe.main_process_first(local=recipe.save_on_each_node):  # the others find the corpus and the claim
-        corpus, tokenizer, model = start(recipe)
+        if recipe.streaming:
+            corpus, tokenizer, model, data = start_stream(recipe)
+        else:
+            corpus, tokenizer, model = start(recipe)
+            data = training_set(recipe, training_rows(corpus, recipe.train_split), tokenizer)
         checkpoint = claim(recipe, corpus)
     held_out = "validation" not in recipe.train_split.split("+")
     if not held_out:
         recipe.eval_strategy = "no"
         logger.info("the validation split is trained on, so no held-out loss is shown; test with evaluate.py")
-    rows = training_rows(corpus, recipe.train_split)
     trainer = CharTrainer(
         averaging=AverageWeights(recipe.ema_decay, checkpoint) if recipe.ema_decay else None,
         carrying=CarryState(checkpoint) if recipe.stateful else None,
         model=model,
         args=recipe,
-        train_dataset=training_set(recipe, rows, tokenizer),
+        train_dataset=data,
         eval_dataset=held_out_rows(recipe, corpus["validation"]) if held_out else None,
         data_collator=collate,
         processing_class=tokenizer,
     )
     trainer.add_callback(WatchItLearn(trainer))
+    if recipe.streaming:
+        trainer.add_callback(KeepPlaces(data, checkpoint))
     trainer.add_callback(MarkWholeCheckpoints())  # the last to write into a checkpoint
     stop = StopInTime(trainer)
     trainer.add_callback(stop)

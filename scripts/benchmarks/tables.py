@@ -128,6 +128,7 @@ TABLES = {
     "training": partial(figures_table, "training"),
     "memory": memory_table,
     "scale": partial(figures_table, "scale"),
+    "streaming": partial(figures_table, "streaming"),
     "serving": partial(figures_table, "serving"),
     "onnx": onnx_table,
     "intents": intents_table,

@@ -10,6 +10,7 @@ GENERATION = "modeling/char_lstm/generation_char_lstm.py"
 LOADING = "modeling/char_lstm/loading.py"
 CORPUS = "scripts/build_corpus.py"
 TRAIN = "scripts/train.py"
+STREAMING = "scripts/streaming.py"
 NGRAM = "scripts/ngram.py"
 PUBLISH = "scripts/publish.py"
 EXPORT_ONNX = "scripts/export_onnx.py"
@@ -624,8 +625,8 @@ MUTATIONS = [
     Mutation(
         "a blank where a block begins",
         CORPUS,
-        "if strip_punctuation and indices != [0]:",
-        "if False:",
+        'return normalise(f"\\n{block}")[1:] if number else normalise(block)',
+        "return normalise(block)",
         "tests/test_build_corpus.py::TestALongText",
     ),
     Mutation(
@@ -1131,5 +1132,68 @@ MUTATIONS = [
         "key=_step_of, reverse=True",
         "key=_step_of",
         "tests/test_train.py::test_a_torn_checkpoint_is_left_out_for_the_one_before",
+    ),
+    Mutation(
+        "a stream's readers all read the same blocks",
+        STREAMING,
+        "is_own = has_files or (place + block) % self.readers == start.reader",
+        "is_own = True",
+        "tests/test_streaming.py::test_every_sentence_is_read_once_by_all_readers_together",
+    ),
+    Mutation(
+        "a stream's readers all read the same files",
+        STREAMING,
+        "if has_files and place % self.readers != start.reader:",
+        "if False:",
+        "tests/test_streaming.py::test_every_sentence_is_read_once_by_all_readers_together",
+    ),
+    Mutation(
+        "a stream trains on what it holds out",
+        STREAMING,
+        "return self.hold_out and (file, block) == (0, 0)",
+        "return False",
+        "tests/test_streaming.py::test_every_sentence_is_read_once_by_all_readers_together",
+    ),
+    Mutation(
+        "a stream goes on at the beginning of its block",
+        STREAMING,
+        "islice(enumerate(batches, 1), here.batch, None)",
+        "enumerate(batches, 1)",
+        "tests/test_streaming.py::test_a_stream_goes_on_with_the_same_batches_after_a_stop",
+    ),
+    Mutation(
+        "a stream remembers what its workers have read, not what was used",
+        STREAMING,
+        "        self.places.append(place)\n",
+        "",
+        "tests/test_streaming.py::test_a_stream_goes_on_with_the_same_batches_after_a_stop",
+    ),
+    Mutation(
+        "a stream goes on for the length of a whole run",
+        STREAMING,
+        "len(range(self.read + turn, self.length, turns))",
+        "len(range(turn, self.length, turns))",
+        "tests/test_streaming.py::test_a_stream_ends_with_the_run",
+    ),
+    Mutation(
+        "a stream is not cleaned",
+        STREAMING,
+        "return clean_blocks(cut_blocks(self.lines(file)))",
+        "return cut_blocks(self.lines(file))",
+        "tests/test_streaming.py::test_a_stream_of_a_text_has_the_rows_of_its_stored_corpus",
+    ),
+    Mutation(
+        "a stream's loader draws from the model's random numbers",
+        TRAIN,
+        "batch_size=None, generator=own, **options",
+        "batch_size=None, **options",
+        "tests/test_streaming.py::test_training_on_a_stream_goes_on_in_the_middle_to_the_same_weights",
+    ),
+    Mutation(
+        "a stream's epochs start anew after a stop",
+        TRAIN,
+        "state.epoch = state.global_step / state.max_steps",
+        "pass",
+        "tests/test_streaming.py::test_training_on_a_stream_goes_on_in_the_middle_to_the_same_weights",
     ),
 ]

@@ -1,0 +1,77 @@
+"""Texts of 10 MB, 100 MB and 1 GB read once as streams: what memory that takes, and how fast it goes."""
+
+import resource
+import tempfile
+import time
+from collections import deque
+from concurrent.futures import ProcessPoolExecutor
+from itertools import takewhile
+from multiprocessing import get_context
+from pathlib import Path
+
+from transformers import PreTrainedTokenizerFast
+
+from scripts import train
+from scripts.benchmarks.common import PRETRAINED
+from scripts.benchmarks.scale import write_text
+from scripts.streaming import TextStream
+
+MEGABYTES = (10, 100, 1000)
+
+
+def open_stream(path: str) -> TextStream:
+    rows = ["--per_device_train_batch_size", "64", "--train_split", "train+validation"]
+    recipe = train.parse(["--dataset", path, "--max_steps", "1", *rows])
+    return train.open_stream(recipe, PreTrainedTokenizerFast.from_pretrained(PRETRAINED / "alice"))
+
+
+def resident_megabytes() -> float:
+    """The most that this process has held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+
+
+def read_once(path: str) -> dict[str, float]:
+    """All batches of a text, one after the other, as a reader of train.py makes them."""
+    stream = open_stream(path)
+    before, start = resident_megabytes(), time.perf_counter()
+    batches = takewhile(lambda batch: batch["place"].times == 0, stream.read_on(stream.places[0]))
+    characters = sum(int(batch["attention_mask"][:, 1:].sum()) for batch in batches)
+    return {
+        "characters": characters,
+        "seconds": time.perf_counter() - start,
+        "resident_megabytes_before": before,
+        "resident_megabytes": resident_megabytes(),
+    }
+
+
+def clean_once(path: str) -> float:
+    """Seconds for the blocks alone, which readers that share a file all make of the whole of it."""
+    documents, start = open_stream(path).documents, time.perf_counter()
+    deque(documents.blocks(0), maxlen=0)
+    return time.perf_counter() - start
+
+
+def measure() -> dict:
+    """Each size is read once, in a process of its own."""
+    sizes = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for megabytes in MEGABYTES:
+            text = Path(folder) / "text.txt"
+            write_text(text, megabytes)
+            with ProcessPoolExecutor(1, get_context("spawn")) as fresh:
+                sizes[megabytes] = fresh.submit(read_once, str(text)).result()
+                if megabytes == MEGABYTES[1]:
+                    clean_seconds = fresh.submit(clean_once, str(text)).result()
+    small, middle, large = sizes.values()
+    return {
+        "megabytes": sizes,
+        "seconds_to_clean_100_megabytes": clean_seconds,
+        "unit": "ratio",
+        "figures": {
+            "reading 1 GB, memory to that of 10 MB": large["resident_megabytes"] / small["resident_megabytes"],
+            "reading 100 MB, memory to that of 10 MB": middle["resident_megabytes"] / small["resident_megabytes"],
+            "reading 1 GB, gigabytes resident": large["resident_megabytes"] / 1e3,
+            "reading 1 GB, million characters a second": large["characters"] / large["seconds"] / 1e6,
+            "reading 100 MB without normalising, seconds to those with": clean_seconds / middle["seconds"],
+        },
+    }

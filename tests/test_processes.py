@@ -6,6 +6,7 @@ Each test starts real processes, so all are slow.
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,7 +32,7 @@ TWO_OF_8, ONE_OF_16 = (["--per_device_train_batch_size", size] for size in ("8",
 
 
 def start_two(folder, *arguments) -> subprocess.Popen:
-    """Two processes whose home is `folder`, where Alice, already downloaded, is a short story."""
+    """Two processes whose home is `folder`."""
     command = [*TORCHRUN, str(ROOT / "scripts" / "train.py"), *STEPS, *TWO_OF_8, "--output_dir", "two", *arguments]
     environment = os.environ | {"HOME": str(folder), "HF_HOME": str(folder / "hf"), "OMP_NUM_THREADS": "1"}
     with (folder / "log").open("a") as log:
@@ -40,6 +41,7 @@ def start_two(folder, *arguments) -> subprocess.Popen:
 
 @pytest.fixture
 def home(story, tmp_path):
+    """A folder where Alice, already downloaded, is a short story."""
     downloaded = tmp_path / ".cache" / "char_lstm" / quote(build_corpus.ALICE, safe="")
     downloaded.parent.mkdir(parents=True)
     downloaded.write_text(story, encoding="utf-8")
@@ -94,3 +96,24 @@ def test_two_processes_that_were_stopped_go_on_to_the_same_weights(home):
     assert "going on from" in (home / "log").read_text()
     run_one(home, *plain)
     assert_same_result(home, "eval_loss")
+
+
+def test_two_processes_read_a_stream_and_go_on_in_its_middle(home, story, tokenizer):
+    tokenizer.save_pretrained(home / "alphabet")
+    (home / "texts").mkdir()
+    for number in range(5):
+        (home / "texts" / f"{number}.txt").write_text(story, encoding="utf-8")
+    stream = ["--streaming", "--dataset", "texts/*.txt", "--tokenizer", "alphabet", "--dataloader_num_workers", "2"]
+    process = start_two(home, *stream)
+    assert process.wait(timeout=600) == 0, (home / "log").read_text()
+    expected = load_file(home / "two" / "model.safetensors")
+    for checkpoint in (home / "two").glob("checkpoint-*"):
+        assert {"stream_0.json", "stream_1.json"} < json.loads((checkpoint / train.COMPLETE).read_text()).keys()
+        if int(checkpoint.name.split("-")[1]) > 12:
+            shutil.rmtree(checkpoint)
+
+    process = start_two(home, *stream)
+    assert process.wait(timeout=600) == 0, (home / "log").read_text()
+    assert "going on from two/checkpoint-12" in (home / "log").read_text()
+    for name, weight in load_file(home / "two" / "model.safetensors").items():
+        assert torch.equal(weight, expected[name]), name

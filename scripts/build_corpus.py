@@ -404,10 +404,9 @@ def encode_rows(rows: dict, tokenizer: PreTrainedTokenizerFast, max_length: int)
         rows: `text`, as `cut_rows` makes it of what this tokenizer normalised.
     """
     texts = rows["text"]
-    id_of = np.zeros(sys.maxunicode + 1, np.int32)
-    for character, index in tokenizer.get_vocab().items():
-        if len(character) == 1:
-            id_of[ord(character)] = index
+    ids = {ord(character): index for character, index in tokenizer.get_vocab().items() if len(character) == 1}
+    id_of = np.zeros(max(ids) + 1, np.int32)
+    id_of[list(ids)] = list(ids.values())
     length = np.array([1 + len(row) for row in texts], np.int32)  # (rows,)
     real = np.arange(max_length) < length[:, None]  # (rows, max_length)
     input_ids = np.full(real.shape, tokenizer.pad_token_id, np.int32)

@@ -28,6 +28,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -393,11 +394,11 @@ class JoinedSentences(Sampler):
         ends = torch.cat([torch.tensor([0]), self.ends])[cuts]
         shuffled = torch.randperm(self.rows, generator=generator)
         by_length = shuffled[ends.diff()[shuffled].argsort(stable=True)]  # rows of one length in random order
-        steps = by_length.split(self.sizes)
+        steps, spans = by_length.split(self.sizes), list(pairwise(cuts.tolist()))
         for number in torch.randperm(len(steps), generator=generator).tolist():
             shares = steps[number].tensor_split(self.accumulated * self.processes)
             for share in shares[self.process :: self.processes]:
-                yield [(int(cuts[row]), int(cuts[row + 1])) for row in share] or [(0, 0)]
+                yield [spans[row] for row in share.tolist()] or [(0, 0)]
 
 
 def collate(rows: list[dict]) -> dict[str, torch.Tensor]:

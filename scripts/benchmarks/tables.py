@@ -100,6 +100,47 @@ def onnx_table() -> str:
     return "\n".join(lines)
 
 
+def plan_table() -> str:
+    """A corpus of a hundred gigabytes, computed from what was measured on small ones."""
+    streamed, built, trained = (read(name) for name in ("streaming", "scale", "training"))
+    megabytes = 100_000
+    gigabyte = streamed["megabytes"]["1000"]
+    characters = gigabyte["characters"] * megabytes / 1000
+    read_rate = gigabyte["characters"] / gigabyte["seconds"]  # a second, by one reader
+    train_rate = trained["characters_a_second"]["train.py"]
+    parameters = json.loads((PRETRAINED / "alice" / "evaluation.json").read_text(encoding="utf-8"))["parameters"]
+    rows = [
+        ("characters after normalising, billions", characters / 1e9, "streaming"),
+        ("reading them once, hours of one core", characters / read_rate / 3600, "streaming"),
+        ("memory of a reader, gigabytes", gigabyte["resident_megabytes"] / 1000, "streaming"),
+        (
+            "going on after a stop, seconds to find the place in a file of 1 GB, at most",
+            10 * streamed["seconds_to_clean_100_megabytes"],
+            "streaming",
+        ),
+        (
+            "building it as a stored corpus instead, hours of one core",
+            built["megabytes"]["100"]["processor_seconds"] * megabytes / 100 / 3600,
+            "scale",
+        ),
+        ("training once through on one core of a CPU, days", characters / train_rate / 86400, "training"),
+        ("what the processes exchange in a step, megabytes of gradients", 4 * parameters / 1e6, "alice's parameters"),
+        (
+            "a checkpoint (weights, their average, two of AdamW's), megabytes",
+            16 * parameters / 1e6,
+            "alice's parameters",
+        ),
+        (
+            "GPU-hours once through, if a GPU trains on a million characters a second",
+            characters / 1e6 / 3600,
+            "streaming",
+        ),
+        ("readers for each million characters a second", 1e6 / read_rate, "streaming"),
+    ]
+    lines = ["| a hundred gigabytes of text | | computed from |", "|---|---|---|"]
+    return "\n".join([*lines, *(f"| {what} | {figure:,.3g} | {source} |" for what, figure, source in rows)])
+
+
 def watch_it_learn() -> str:
     """What the packaged Alice wrote from one seed after some epochs."""
     samples = json.loads((PRETRAINED / "alice" / "samples.json").read_text(encoding="utf-8"))
@@ -129,6 +170,7 @@ TABLES = {
     "memory": memory_table,
     "scale": partial(figures_table, "scale"),
     "streaming": partial(figures_table, "streaming"),
+    "plan": plan_table,
     "serving": partial(figures_table, "serving"),
     "onnx": onnx_table,
     "intents": intents_table,

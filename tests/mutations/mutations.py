@@ -933,8 +933,8 @@ MUTATIONS = [
     Mutation(
         "a process without a row is left out of the step",
         TRAIN,
-        " for row in share] or [(0, 0)]",
-        " for row in share]",
+        " for row in share.tolist()] or [(0, 0)]",
+        " for row in share.tolist()]",
         "tests/test_train.py::test_the_rows_of_a_step_are_the_same_however_they_are_shared",
     ),
     Mutation(

@@ -49,13 +49,9 @@ class Documents:
 
     def __init__(self, name: str, column: str = "text"):
         self.name, self.column = name, column
-        for suffix in Path(name).suffixes:
-            if suffix in FILES:
-                builder, options = FILES[suffix]
-                self.rows = datasets.load_dataset(builder, data_files=name, split="train", streaming=True, **options)
-                break
-        else:
-            self.rows = datasets.load_dataset(name, split="train", streaming=True)
+        kind = next((FILES[suffix] for suffix in Path(name).suffixes if suffix in FILES), None)
+        builder, options = (kind[0], kind[1] | {"data_files": name}) if kind else (name, {})
+        self.rows = datasets.load_dataset(builder, split="train", streaming=True, **options)
         self.files = self.rows.num_shards
         first = next(self._read(self.rows, 1), {})
         if column not in first:

@@ -513,9 +513,10 @@ def start(recipe: Recipe):
 
 def start_stream(recipe: Recipe):
     """The first block of a text, by which the run knows it again, the tokenizer, the model to train, and the stream."""
-    if recipe.dataset is None or recipe.max_steps <= 0 or recipe.window_length:
+    if recipe.dataset is None or recipe.max_steps <= 0 or recipe.window_length or recipe.stateful:
         raise TrainingError(
-            "a stream has no end and no windows: give --dataset and --max_steps, and no --window_length"
+            "a stream has no end, and its rows come in any order: give --dataset and --max_steps, and neither "
+            "--window_length nor --stateful"
         )
     if recipe.init_from:
         model, tokenizer = load_to_tune(recipe)
@@ -675,7 +676,8 @@ class KeepPlaces(TrainerCallback):
         state.epoch = state.global_step / state.max_steps  # the library starts anew after an interruption
 
     def on_save(self, args, state, control, **kwargs):
-        self.stream.save(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+        with writing("a checkpoint", args.output_dir):
+            self.stream.save(Path(args.output_dir) / f"checkpoint-{state.global_step}")
 
 
 class AverageWeights(TrainerCallback):
@@ -946,6 +948,8 @@ def check_publishing(recipe: Recipe) -> None:
     """Hours before they are needed: the id and the token."""
     if not recipe.hub_model_id:
         raise publish.PublishError("--push_to_hub needs --hub_model_id USER/NAME")
+    if recipe.streaming:
+        raise publish.PublishError("a stream has no test split to measure the model on: publish it with publish.py")
     publish.check_ids([recipe.hub_model_id])
     publish.check_access(HfApi(), [recipe.hub_model_id])
 

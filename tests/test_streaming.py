@@ -229,7 +229,9 @@ def test_a_stream_tunes_a_model_with_its_own_alphabet(files, tmp_path, saved):
     [
         ([], "give --tokenizer"),
         (["--max_steps", "-1"], "give --dataset and --max_steps"),
-        (["--window_length", "9"], "no --window_length"),
+        (["--window_length", "9"], "neither --window_length"),
+        (["--stateful"], "nor --stateful"),
+        (["--push_to_hub", "--hub_model_id", "me/mine"], "a stream has no test split"),
         (["--tokenizer", "ALPHABET", "--text_column", "poem"], "has no column 'poem'; it has: text"),
         (["--tokenizer", "ALPHABET", "--dataset", "nowhere.txt"], "nowhere.txt"),
     ],

@@ -17,34 +17,26 @@ both. Run the same command again after an interruption and it goes on from the l
 """
 
 import dataclasses
-import hashlib
 import json
 import logging
 import math
-import shutil
 import signal
 import sys
-from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
 import yaml
-from accelerate import PartialState
 from accelerate.data_loader import DataLoaderShard
 from accelerate.utils import set_seed
 from datasets import Dataset, DatasetDict, concatenate_datasets
 from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import HFValidationError, StrictDataclassError
-from safetensors.torch import load_file, load_model, save_file, save_model
-from torch.nn.utils.rnn import pad_sequence
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import BatchSampler, DataLoader, Sampler, SequentialSampler
+from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
 from transformers import (
     GenerationConfig,
     HfArgumentParser,
@@ -59,7 +51,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # scripts know 
 
 from char_lstm import CharLstmConfig, CharLstmForCausalLM, generate_text, load, normalise
 from char_lstm.loading import CheckpointError
-from char_lstm.modeling_char_lstm import RecurrentCache
 from scripts import evaluate, package, publish
 from scripts.build_corpus import (
     FEATURES,
@@ -71,29 +62,28 @@ from scripts.build_corpus import (
     lengths_of,
     load_corpus,
 )
+from scripts.checkpoints import (
+    AverageWeights,
+    CarryState,
+    KeepPlaces,
+    MarkWholeCheckpoints,
+    TrainingError,
+    claim,
+    last_whole_checkpoint,
+    writing,
+)
 from scripts.files import write_json
 from scripts.ngram import cross_fitted
+from scripts.rows import JoinedSentences, Lanes, Sentences, Windows, collate
 from scripts.streaming import Documents, TextStream
 
 logger = logging.getLogger("train")
 
 DEFAULT_CORPUS = Path("data/alice")
-RUN_RECORD = "run.json"  # what this output folder is the result of
-COMPLETE = "complete.json"  # written into a checkpoint after its last file: name and size of each
-AVERAGE = "average.safetensors"  # the averaged weights in a checkpoint
-LANES = "lanes.safetensors"  # the state within an epoch, in a checkpoint
 SAMPLES = "samples.json"  # what the model wrote, by epoch
 FIRST_SAMPLES, SAMPLE_EVERY = (1, 5), 10  # epochs
 FOLDS = 40  # stretches of the text that are counted without
 SMOOTHED_UP_TO = 2**26  # probabilities, one for each character of the text and of the alphabet
-UNRECORDED = {  # settings that another machine may have otherwise
-    *("output_dir", "logging_dir", "run_name", "disable_tqdm", "report_to", "resume_from_checkpoint", "config"),
-    *("push_to_hub", "hub_model_id", "hub_private_repo", "tf32", "dataloader_pin_memory"),
-}
-
-
-class TrainingError(RuntimeError):
-    """Training cannot start or go on; the message says why and what to do."""
 
 
 EXPECTED = (TrainingError, CheckpointError, CorpusError, StrictDataclassError, OSError)
@@ -217,17 +207,6 @@ def read_corpus(recipe: Recipe) -> tuple[DatasetDict, PreTrainedTokenizerFast]:
     return load_corpus(recipe.dataset), PreTrainedTokenizerFast.from_pretrained(source)
 
 
-def fingerprint(corpus: DatasetDict) -> str:
-    """A hash of every row in order, split by split."""
-    digest = hashlib.sha256()
-    for name, split in corpus.items():
-        digest.update(name.encode())
-        for text in split["text"]:
-            digest.update(text.encode())
-            digest.update(b"\0")
-    return digest.hexdigest()
-
-
 def training_rows(corpus: DatasetDict, splits: str) -> Dataset:
     """The rows of one split or of several, as in `train+validation`."""
     for name in splits.split("+"):
@@ -247,177 +226,6 @@ def held_out_rows(recipe: Recipe, rows: Dataset) -> Dataset:
     blank = rows[0] | {"text": "", "attention_mask": mask, "length": 1}
     blanks = Dataset.from_dict({name: [value] * missing for name, value in blank.items()}, features=rows.features)
     return concatenate_datasets([rows, blanks]).with_format("torch")
-
-
-class Sentences(torch.utils.data.Dataset):
-    """The rows of a corpus without their padding; `sentences[first, last]` are those from `first` to before `last`,
-    joined as they follow each other in the text. They are read as they are needed, so the corpus may be a large one.
-
-    `expected` (characters, vocab): what else there is to learn of every character of the text, its n-gram
-    distribution; a row then carries its own part of it.
-    """
-
-    def __init__(self, rows: Dataset, expected: np.ndarray | None = None):
-        self.lengths = torch.from_numpy(lengths_of(rows)) - 1  # (rows,), the newline in front left out
-        self.rows = rows.with_format("torch", columns=["input_ids"])
-        self.ends = self.lengths.cumsum(0)  # of each row in the text
-        self.expected = expected
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, span: tuple[int, int]) -> dict[str, torch.Tensor]:
-        first, last = span
-        rows = self.rows[first : max(last, first + 1)]["input_ids"]  # (sentences, max_length)
-        kept = torch.arange(rows.shape[1]) <= self.lengths[first : first + len(rows)].unsqueeze(1)
-        kept[1:, 0] = False  # one newline in front is enough
-        kept[last - first :, 1:] = False  # and all there is of a row of no sentence
-        input_ids = rows[kept]  # (time,)
-        row = {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids)}
-        if self.expected is not None:
-            start = self.ends[first] - self.lengths[first]
-            span = slice(start, start + len(input_ids) - 1)
-            row["expected"] = torch.from_numpy(self.expected[span]).float()  # (time - 1, vocab): none of the newline
-        return row
-
-    def ids(self) -> torch.Tensor:
-        """The whole text, the newline in front included: (characters + 1,)."""
-        pieces = [self[first, min(first + 1000, len(self))]["input_ids"] for first in range(0, len(self), 1000)]
-        return torch.cat([pieces[0], *(piece[1:] for piece in pieces[1:])])
-
-
-class Windows(torch.utils.data.Dataset):
-    """The tutorial's rows: each stretch of `length` characters of a text, with the next one as its only target."""
-
-    def __init__(self, rows: Dataset, length: int):
-        self.length = length
-        self.ids = Sentences(rows).ids()[1:]  # (characters,)
-        if len(self.ids) <= length:
-            raise TrainingError(f"the text has {len(self.ids)} characters, too few for --window_length {length}")
-
-    def __len__(self) -> int:
-        return len(self.ids) - self.length
-
-    def __getitem__(self, start: int) -> dict[str, torch.Tensor]:
-        input_ids = self.ids[start : start + self.length + 1]
-        is_target = torch.arange(self.length + 1) == self.length
-        labels = input_ids.masked_fill(~is_target, -100)
-        return {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids), "labels": labels}
-
-
-class Lanes(torch.utils.data.Dataset):
-    """A text in as many stretches as a batch has rows, which are read side by side, `length` characters a batch: row
-    `step * lanes + lane`. Each row goes on where the lane's last one ended, for a state that is carried along.
-
-    Labels are the next characters, (time,), already shifted. The last lane begins a little early, so that all have
-    one length; `expected` is that of `Sentences`.
-    """
-
-    def __init__(self, rows: Dataset, lanes: int, length: int, expected: np.ndarray | None = None):
-        self.ids = Sentences(rows).ids()  # (characters + 1,): the newline in front
-        self.lanes, self.length, self.expected = lanes, length, expected
-        characters = len(self.ids) - 1
-        self.lane_length = -(-characters // lanes)
-        self.starts = (torch.arange(lanes) * self.lane_length).clamp(max=characters - self.lane_length).tolist()
-
-    def __len__(self) -> int:
-        return self.lanes * -(-self.lane_length // self.length)
-
-    def __getitem__(self, row: int) -> dict[str, torch.Tensor]:
-        step, lane = divmod(row, self.lanes)
-        start, end = self.starts[lane] + step * self.length, self.starts[lane] + self.lane_length
-        span = slice(start, min(start + self.length, end))
-        input_ids, labels = self.ids[:-1][span], self.ids[1:][span]
-        row = {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids), "labels": labels}
-        if self.expected is not None:
-            row["expected"] = torch.from_numpy(self.expected[span]).float()  # (time, vocab)
-        return row
-
-
-class JoinedSentences(Sampler):
-    """An epoch: every sentence once, joined to rows of about `row_length` that begin elsewhere each time, in batches.
-
-    A row that goes on past a sentence's end teaches how the next one begins. Rows of like length come in the same
-    step, so that little of it is padding, and the steps in random order. Where the rows do not fill whole steps,
-    half of the rest is a step of the shortest rows and half one of the longest, whose lengths differ most.
-
-    A step's rows are the same however many processes and accumulated batches share them. Where there are fewer rows
-    than shares, a batch is one row of no sentence: the newline alone, which teaches nothing.
-
-    Args:
-        lengths: (sentences,), in characters.
-        row_length: characters of a row; 0 leaves each sentence in a row of its own.
-        batch_size: rows of a batch.
-        seed: of the order and the cuts, which differ from epoch to epoch (`set_epoch`) and are the same after a resume.
-        accumulated: batches that a process reads for one step.
-        processes: how many read the text together.
-        process: which of them this one is.
-    """
-
-    def __init__(
-        self,
-        lengths: torch.Tensor,
-        row_length: int,
-        batch_size: int,
-        seed: int = 0,
-        *,
-        accumulated: int = 1,
-        processes: int = 1,
-        process: int = 0,
-    ):
-        self.ends, self.seed, self.epoch = lengths.cumsum(0), seed, 0
-        self.accumulated, self.processes, self.process = accumulated, processes, process
-        batch_size *= accumulated * processes  # from here on of a step
-        wanted = -(-int(self.ends[-1]) // row_length) if row_length else len(lengths)
-        self.rows = min(wanted, len(lengths))
-        whole, rest = divmod(self.rows, batch_size)
-        self.sizes = [size for size in (rest // 2, *[batch_size] * whole, rest - rest // 2) if size]
-
-    def __len__(self) -> int:
-        return len(self.sizes) * self.accumulated
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def cuts(self, generator: torch.Generator) -> torch.Tensor:
-        """Where rows begin and end, (rows + 1,), as numbers of sentences: near even shares of the text, shifted."""
-        inner = torch.arange(1, self.rows)
-        shares = (inner + torch.rand((), generator=generator) - 0.5) / self.rows  # of the text before each cut
-        cuts = torch.searchsorted(self.ends, (shares * self.ends[-1]).long())
-        cuts = (cuts - inner).clamp(min=0).cummax(0).values + inner  # a sentence at least in every row,
-        cuts = torch.minimum(cuts, len(self.ends) - self.rows + inner)  # those at the end included
-        return torch.cat([torch.tensor([0]), cuts, torch.tensor([len(self.ends)])])
-
-    def __iter__(self):
-        generator = torch.Generator().manual_seed(self.seed + self.epoch)
-        cuts = self.cuts(generator)
-        ends = torch.cat([torch.tensor([0]), self.ends])[cuts]
-        shuffled = torch.randperm(self.rows, generator=generator)
-        by_length = shuffled[ends.diff()[shuffled].argsort(stable=True)]  # rows of one length in random order
-        steps, spans = by_length.split(self.sizes), list(pairwise(cuts.tolist()))
-        for number in torch.randperm(len(steps), generator=generator).tolist():
-            shares = steps[number].tensor_split(self.accumulated * self.processes)
-            for share in shares[self.process :: self.processes]:
-                yield [spans[row] for row in share.tolist()] or [(0, 0)]
-
-
-def collate(rows: list[dict]) -> dict[str, torch.Tensor]:
-    """A batch, (batch, time), without the columns that are padding in every row; pads carry no label.
-
-    `expected` (batch, predictions, vocab), where the rows have it, is zero at pads.
-    """
-    lengths = torch.tensor([int(row["attention_mask"].sum()) for row in rows])  # (batch,)
-    input_ids = pad_sequence([row["input_ids"][:length] for row, length in zip(rows, lengths, strict=True)], True)
-    attention_mask = (torch.arange(input_ids.shape[1]) < lengths.unsqueeze(1)).long()
-    labels = [row.get("labels", row["input_ids"])[:length] for row, length in zip(rows, lengths, strict=True)]
-    batch = {
-        "input_ids": input_ids,  # a pad is 0, the tokenizer's first token
-        "attention_mask": attention_mask,
-        "labels": pad_sequence(labels, True, padding_value=-100),
-    }
-    if "expected" in rows[0]:
-        batch["expected"] = pad_sequence([row["expected"] for row in rows], True)
-    return batch
 
 
 def counted_expectations(recipe: Recipe, rows: Dataset, tokenizer: PreTrainedTokenizerFast) -> np.ndarray | None:
@@ -651,105 +459,6 @@ class CharTrainer(Trainer):
         )
 
 
-class MarkWholeCheckpoints(TrainerCallback):
-    """Writes the completion mark into a checkpoint once all of its files are there, those of every process."""
-
-    def on_save(self, args, state, control, **kwargs):
-        PartialState().wait_for_everyone()
-        if not args.should_save:
-            return
-        checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        files = [file for file in checkpoint.iterdir() if file.name != COMPLETE]
-        with writing("a checkpoint", args.output_dir):
-            write_json(checkpoint / COMPLETE, {file.name: file.stat().st_size for file in files})
-
-
-class KeepPlaces(TrainerCallback):
-    """Writes into each checkpoint where a stream is read on, and counts the run as one epoch."""
-
-    def __init__(self, stream: TextStream, checkpoint: Path | None):
-        self.stream = stream
-        if checkpoint:
-            stream.go_on_from(checkpoint)
-
-    def on_step_end(self, args, state, control, **kwargs):
-        state.epoch = state.global_step / state.max_steps  # the library starts anew after an interruption
-
-    def on_save(self, args, state, control, **kwargs):
-        with writing("a checkpoint", args.output_dir):
-            self.stream.save(Path(args.output_dir) / f"checkpoint-{state.global_step}")
-
-
-class AverageWeights(TrainerCallback):
-    """An exponential moving average of the weights, which becomes the model at the end (Polyak and Juditsky 1992).
-
-    It lies in each checkpoint, so that a run that was interrupted ends with the same average.
-    """
-
-    def __init__(self, decay: float, checkpoint: Path | None):
-        self.decay, self.checkpoint = decay, checkpoint
-
-    def on_train_begin(self, args, state, control, model, **kwargs):
-        self.average = AveragedModel(model, multi_avg_fn=self.update)
-        if self.checkpoint:
-            load_model(self.average, self.checkpoint / AVERAGE)
-
-    def update(self, averages: list, weights: list, steps: torch.Tensor):
-        keeps = min(self.decay, (1 + int(steps)) / (10 + int(steps)))  # a short run is not mostly its first weights
-        get_ema_multi_avg_fn(keeps)(averages, weights, steps)
-
-    def on_step_end(self, args, state, control, model, **kwargs):
-        self.average.update_parameters(model)
-
-    def on_save(self, args, state, control, **kwargs):
-        if not args.should_save:
-            return
-        with writing("a checkpoint", args.output_dir):
-            save_model(self.average, Path(args.output_dir) / f"checkpoint-{state.global_step}" / AVERAGE)
-
-    def on_train_end(self, args, state, control, model, **kwargs):
-        if args.load_best_model_at_end and state.best_model_checkpoint:
-            load_model(self.average, Path(state.best_model_checkpoint) / AVERAGE)
-        model.load_state_dict(self.average.module.state_dict())
-
-    @contextmanager
-    def swapped_in(self, model):
-        """The model with the averaged weights, for a while."""
-        weights = {name: weight.clone() for name, weight in model.state_dict().items()}
-        model.load_state_dict(self.average.module.state_dict())
-        try:
-            yield
-        finally:
-            model.load_state_dict(weights)
-
-
-class CarryState(TrainerCallback):
-    """The state that each lane's rows leave to the next, without its gradient; lanes begin anew in every epoch.
-
-    It lies in a checkpoint that is written within an epoch.
-    """
-
-    def __init__(self, checkpoint: Path | None):
-        self.state, self.checkpoint = None, checkpoint
-
-    def keep(self, state: RecurrentCache) -> None:
-        self.state = RecurrentCache([(h.detach(), c.detach()) for h, c in state.states], state.get_seq_length())
-
-    def on_epoch_begin(self, args, state, control, **kwargs):
-        self.state = None
-        if self.checkpoint and (self.checkpoint / LANES).exists():
-            states = load_file(self.checkpoint / LANES, device=str(args.device))["states"]  # (layers, 2, batch, hidden)
-            self.state = RecurrentCache([(h, c) for h, c in states], seen=0)
-        self.checkpoint = None
-
-    def on_save(self, args, state, control, **kwargs):
-        if not state.epoch % 1:  # the next row begins an epoch
-            return
-        states = torch.stack([torch.stack(layer) for layer in self.state.states])
-        with writing("a checkpoint", args.output_dir):
-            save_file({"states": states}, Path(args.output_dir) / f"checkpoint-{state.global_step}" / LANES)
-
-
 class StopInTime(TrainerCallback):
     """After SIGTERM, which a machine gets that is taken away: the step is finished, a checkpoint written, and no more.
 
@@ -797,75 +506,6 @@ class WatchItLearn(TrainerCallback):
         write_json(path, samples | {f"{epoch:03}": text})
 
 
-def last_whole_checkpoint(output_dir: Path) -> Path | None:
-    """The newest checkpoint whose files are all there, at the sizes that its mark lists."""
-    for checkpoint in sorted(output_dir.glob("checkpoint-*"), key=_step_of, reverse=True):
-        if is_whole(checkpoint):
-            return checkpoint
-    return None
-
-
-def is_whole(checkpoint: Path) -> bool:
-    try:
-        sizes = json.loads((checkpoint / COMPLETE).read_text(encoding="utf-8"))
-        return all((checkpoint / name).stat().st_size == size for name, size in sizes.items())
-    except (OSError, ValueError):
-        return False
-
-
-@contextmanager
-def writing(what: str, output_dir: str | Path) -> Iterator[None]:
-    """Ends a run whose disk is full, for which torch, safetensors and tokenizers have an error of their own each."""
-    try:
-        yield
-    except Exception as error:
-        last = last_whole_checkpoint(Path(output_dir))
-        raise TrainingError(
-            f"cannot write {what} into {output_dir}: {error}. Last good checkpoint: {last or 'none yet'}; "
-            "with room on the disk the same command goes on from there"
-        ) from error
-
-
-def claim(recipe: Recipe, corpus: DatasetDict) -> Path | None:
-    """Makes the output folder this run's and nobody else's; returns the checkpoint to go on from.
-
-    Of several processes one writes, and the others look after it has.
-
-    Raises:
-        TrainingError: the folder holds a run of other data or other settings.
-    """
-    output_dir = Path(recipe.output_dir)
-    settings = {name: value for name, value in recipe.to_dict().items() if name not in UNRECORDED}
-    record = json.loads(json.dumps({"data": fingerprint(corpus), "settings": settings}, default=str))
-    if (output_dir / RUN_RECORD).exists():
-        differences = _differences(json.loads((output_dir / RUN_RECORD).read_text(encoding="utf-8")), record)
-        if differences:
-            raise TrainingError(
-                f"{output_dir} holds another run: {'; '.join(differences)}. "
-                "Choose another --output_dir, or remove that folder first."
-            )
-    elif output_dir.exists() and any(output_dir.glob("checkpoint-*")):
-        raise TrainingError(f"{output_dir} holds checkpoints of unknown origin. Choose another --output_dir.")
-    if recipe.should_save:
-        write_json(output_dir / RUN_RECORD, record)
-        for checkpoint in output_dir.glob("checkpoint-*"):
-            if not is_whole(checkpoint):  # an older one too, half removed: it would count among those to keep
-                logger.warning("%s is not whole; leaving it out", checkpoint)
-                shutil.rmtree(checkpoint)
-    whole = last_whole_checkpoint(output_dir)
-    if whole:
-        logger.info("going on from %s", whole)
-    return whole
-
-
-def _differences(old: dict, new: dict) -> list[str]:
-    if old["data"] != new["data"]:
-        return [f"its data differ (sha256 {old['data'][:12]}, now {new['data'][:12]})"]
-    names = sorted(old["settings"].keys() | new["settings"].keys())
-    pairs = [(name, old["settings"].get(name), new["settings"].get(name)) for name in names]
-    return [f"{name} was {before}, now {now}" for name, before, now in pairs if before != now]
-
-
 def save_result(trainer: Trainer, tokenizer: PreTrainedTokenizerFast) -> None:
     """Puts the model, its tokenizer and the loss curve into the output folder, each file whole or not at all."""
     output_dir = Path(trainer.args.output_dir)
@@ -893,10 +533,6 @@ def plot_losses(log: list[dict], path: Path) -> None:
     axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(path, dpi=150)
-
-
-def _step_of(checkpoint: Path) -> int:
-    return int(checkpoint.name.rpartition("-")[2])
 
 
 def train(recipe: Recipe) -> Trainer:

@@ -12,7 +12,7 @@ from time import monotonic
 import pytest
 from datasets import load_from_disk
 
-from scripts import build_corpus, train
+from scripts import build_corpus, checkpoints, train
 from tests import killing
 from tests.conftest import STORY
 from tests.test_train import TINY
@@ -127,9 +127,9 @@ def test_a_full_disk_is_one_clear_line_and_leaves_the_last_good_checkpoint(
     assert stop.value.code == 2
     assert line.startswith("train.py: ")
     assert complaint in line
-    assert train.is_whole(older)
+    assert checkpoints.is_whole(older)
     if "cannot write" in line:
-        assert f"Last good checkpoint: {train.last_whole_checkpoint(output_dir)}" in line
+        assert f"Last good checkpoint: {checkpoints.last_whole_checkpoint(output_dir)}" in line
     train.main(training(corpus, output_dir))
     assert_same_run(output_dir, whole)
 

@@ -17,7 +17,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from scripts import build_corpus, train
+from scripts import build_corpus, checkpoints, train
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.slow
@@ -76,15 +76,17 @@ def test_two_processes_make_the_weights_and_the_curve_of_one(home):
     assert (home / "log").read_text().count("epoch 1 writes:") == 1
     assert sorted(path.name for path in (home / "data").iterdir()) == ["alice"]
     for checkpoint in (home / "two").glob("checkpoint-*"):
-        assert {"rng_state_0.pth", "rng_state_1.pth"} < json.loads((checkpoint / train.COMPLETE).read_text()).keys()
-        assert train.is_whole(checkpoint)
+        assert {"rng_state_0.pth", "rng_state_1.pth"} < json.loads(
+            (checkpoint / checkpoints.COMPLETE).read_text()
+        ).keys()
+        assert checkpoints.is_whole(checkpoint)
     assert not list(home.glob("two/**/*unfinished*"))
 
 
 def test_two_processes_that_were_stopped_go_on_to_the_same_weights(home):
     plain = ["--ema_decay", "0", "--ngram_smoothing", "0"]
     process = start_two(home, *plain)
-    while train.last_whole_checkpoint(home / "two") is None:
+    while checkpoints.last_whole_checkpoint(home / "two") is None:
         assert process.poll() is None, (home / "log").read_text()
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
@@ -108,7 +110,7 @@ def test_two_processes_read_a_stream_and_go_on_in_its_middle(home, story, tokeni
     assert process.wait(timeout=600) == 0, (home / "log").read_text()
     expected = load_file(home / "two" / "model.safetensors")
     for checkpoint in (home / "two").glob("checkpoint-*"):
-        assert {"stream_0.json", "stream_1.json"} < json.loads((checkpoint / train.COMPLETE).read_text()).keys()
+        assert {"stream_0.json", "stream_1.json"} < json.loads((checkpoint / checkpoints.COMPLETE).read_text()).keys()
         if int(checkpoint.name.split("-")[1]) > 12:
             shutil.rmtree(checkpoint)
 

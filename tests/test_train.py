@@ -20,7 +20,8 @@ from safetensors.torch import load_file
 from transformers import training_args
 
 from char_lstm import generate_text, load
-from scripts import evaluate, train
+from scripts import checkpoints, evaluate, train
+from scripts.rows import JoinedSentences, Lanes, Sentences, Windows, collate
 from tests.conftest import ROOT
 
 TINY = shlex.split("""
@@ -92,11 +93,11 @@ def test_training_lowers_the_loss(finished):
 @pytest.fixture
 def sentences(corpus):
     rows, _ = train.read_corpus(train.parse(["--dataset", str(corpus)]))
-    return train.Sentences(train.training_rows(rows, "train"))
+    return Sentences(train.training_rows(rows, "train"))
 
 
 def test_a_batch_has_no_column_of_padding_alone_and_no_label_on_a_pad(sentences):
-    batch = train.collate([sentences[first, first + 1] for first in range(5)])
+    batch = collate([sentences[first, first + 1] for first in range(5)])
     assert batch["input_ids"].shape == (5, int(sentences.lengths[:5].max()) + 1)
     assert batch["attention_mask"].sum(dim=1).tolist() == (sentences.lengths[:5] + 1).tolist()
     assert torch.equal(batch["labels"] == -100, batch["attention_mask"] == 0)
@@ -112,7 +113,7 @@ def test_joined_sentences_are_the_text_after_one_newline(sentences, corpus, toke
 @pytest.mark.parametrize("batch_size", [1, 7, 500])
 def test_an_epoch_reads_every_sentence_once_in_whole_rows(row_length, batch_size):
     lengths = torch.randint(2, 120, (90,))
-    sampler = train.JoinedSentences(lengths, row_length, batch_size)
+    sampler = JoinedSentences(lengths, row_length, batch_size)
     for epoch in range(20):
         sampler.set_epoch(epoch)
         batches = list(sampler)
@@ -126,7 +127,7 @@ def test_an_epoch_reads_every_sentence_once_in_whole_rows(row_length, batch_size
 
 def test_rows_are_about_as_long_as_asked_and_begin_elsewhere_in_every_epoch():
     lengths = torch.randint(2, 120, (900,))
-    sampler = train.JoinedSentences(lengths, 256, 16)
+    sampler = JoinedSentences(lengths, 256, 16)
     epochs = []
     for epoch in range(3):
         sampler.set_epoch(epoch)
@@ -140,7 +141,7 @@ def test_rows_are_about_as_long_as_asked_and_begin_elsewhere_in_every_epoch():
 
 
 def test_a_row_length_of_0_leaves_every_sentence_alone():
-    spans = chain.from_iterable(train.JoinedSentences(torch.randint(2, 120, (50,)), 0, 8))
+    spans = chain.from_iterable(JoinedSentences(torch.randint(2, 120, (50,)), 0, 8))
     assert sorted(spans) == [(first, first + 1) for first in range(50)]
 
 
@@ -150,7 +151,7 @@ def test_the_rows_of_a_batch_are_of_like_length(row_length, batch_size, bound):
     lengths = torch.distributions.LogNormal(4.1, 0.6).sample((1335,)).clamp(2, 511).int()  # as a novel's sentences
     batches = [
         [int(lengths[first:last].sum()) for first, last in batch]
-        for batch in train.JoinedSentences(lengths, row_length, batch_size)
+        for batch in JoinedSentences(lengths, row_length, batch_size)
     ]
     computed = sum(max(batch) * len(batch) for batch in batches)
     assert 1 - sum(map(sum, batches)) / computed < bound
@@ -159,20 +160,20 @@ def test_the_rows_of_a_batch_are_of_like_length(row_length, batch_size, bound):
 def test_windows_are_the_texts_stretches_with_one_target_each(corpus, tokenizer):
     rows = datasets.load_from_disk(corpus)["train"]
     text = "".join(rows["text"])
-    windows = train.Windows(rows, 20)
+    windows = Windows(rows, 20)
     assert len(windows) == len(text) - 20
     for start in (0, 777, len(windows) - 1):
         row = windows[start]
         assert tokenizer.decode(row["input_ids"]) == text[start : start + 21]
         assert row["labels"].tolist() == [-100] * 20 + [row["input_ids"][-1]]
-    assert train.collate([windows[0], windows[5]])["labels"][:, :-1].eq(-100).all()
+    assert collate([windows[0], windows[5]])["labels"][:, :-1].eq(-100).all()
 
 
 @pytest.mark.parametrize("lanes", [1, 3, 7])
 def test_lanes_are_the_text_side_by_side_each_character_a_target(lanes, corpus, tokenizer):
     rows = datasets.load_from_disk(corpus)["train"]
     text = "".join(rows["text"])
-    side_by_side = train.Lanes(rows, lanes, 50)
+    side_by_side = Lanes(rows, lanes, 50)
     read = [[side_by_side[place] for place in range(lane, len(side_by_side), lanes)] for lane in range(lanes)]
     given = [tokenizer.decode(torch.cat([row["input_ids"] for row in lane])) for lane in read]
     wanted = [tokenizer.decode(torch.cat([row["labels"] for row in lane])) for lane in read]
@@ -190,7 +191,7 @@ def test_a_stateful_loss_is_that_of_whole_lanes(corpus):
     data, tokenizer, model = train.start(recipe)
     lanes = train.training_set(recipe, data["train"], tokenizer)
     trainer = train.CharTrainer(
-        carrying=train.CarryState(None), model=model, args=recipe, train_dataset=lanes, data_collator=train.collate
+        carrying=checkpoints.CarryState(None), model=model, args=recipe, train_dataset=lanes, data_collator=collate
     )
     batches = list(trainer.get_train_dataloader())
     characters = sum(batch["labels"].numel() for batch in batches)
@@ -237,7 +238,7 @@ def test_a_final_run_trains_on_validation_too_and_shows_no_held_out_loss(finishe
 def test_a_killed_run_goes_on_to_the_same_weights_and_the_same_curve(finished, corpus, tmp_path):
     command = [sys.executable, "scripts/train.py", "--dataset", str(corpus), "--output_dir", str(tmp_path), *TINY]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    while train.last_whole_checkpoint(tmp_path) is None:
+    while checkpoints.last_whole_checkpoint(tmp_path) is None:
         assert process.poll() is None, "the run ended before it could be killed"
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
@@ -266,7 +267,7 @@ def test_a_machine_that_is_taken_away_loses_no_step_and_the_same_line_goes_on(fi
     monkeypatch.undo()
     assert "the same command goes on" in stop.value.code
     assert signal.getsignal(signal.SIGTERM) == before
-    assert train.last_whole_checkpoint(tmp_path).name == "checkpoint-11"
+    assert checkpoints.last_whole_checkpoint(tmp_path).name == "checkpoint-11"
     assert not (tmp_path / "model.safetensors").exists()
 
     run(corpus, tmp_path, *seldom)
@@ -311,11 +312,11 @@ def test_a_card_with_tf32_uses_it_unless_told_not_to_and_a_run_may_go_on_without
     train.parse([])
     train.parse(["--tf32", "false"])
     assert asked == [True, False]
-    assert {"tf32", "dataloader_pin_memory"} < train.UNRECORDED
+    assert {"tf32", "dataloader_pin_memory"} < checkpoints.UNRECORDED
 
 
 def test_the_model_is_the_average_of_its_weights_and_a_checkpoint_holds_both(finished, finished_copy, corpus):
-    raw, average = (load_file(newest(finished) / name) for name in ("model.safetensors", train.AVERAGE))
+    raw, average = (load_file(newest(finished) / name) for name in ("model.safetensors", checkpoints.AVERAGE))
     for name, weight in weights(finished).items():
         assert torch.equal(weight, average[f"module.{name}"])
     assert not torch.equal(raw["lm_head.weight"], average["module.lm_head.weight"])
@@ -323,7 +324,7 @@ def test_the_model_is_the_average_of_its_weights_and_a_checkpoint_holds_both(fin
 
 def test_an_average_follows_the_weights_closely_at_first_and_then_slowly():
     model = torch.nn.Linear(1, 1)
-    averaging = train.AverageWeights(0.5, None)
+    averaging = checkpoints.AverageWeights(0.5, None)
     averaging.on_train_begin(None, None, None, model)
     for value in (0.0, 1.0, 2.0):  # of the old, 2 / 11 and then 3 / 12 are kept
         model.weight.data.fill_(value)
@@ -349,7 +350,7 @@ def test_targets_are_partly_what_counting_expects(corpus):
     assert expected.shape == (len(text), len(tokenizer))
     assert expected.astype(float).sum(axis=1) == pytest.approx(1, abs=1e-2)
 
-    batch = train.collate([train.Sentences(rows, expected)[span] for span in ((0, 2), (5, 6))])
+    batch = collate([Sentences(rows, expected)[span] for span in ((0, 2), (5, 6))])
     torch.manual_seed(0)
     scores = model.eval()(batch["input_ids"], batch["attention_mask"]).logits[:, :-1].log_softmax(-1)
     real = batch["labels"][:, 1:] != -100
@@ -362,7 +363,7 @@ def test_targets_are_partly_what_counting_expects(corpus):
     for dropout in (model.model.input_dropout, model.model.hidden_dropout):
         dropout.p = 0
     recipe.eval_strategy = "no"
-    trainer = train.CharTrainer(model=model, args=recipe, train_dataset=[], data_collator=train.collate)
+    trainer = train.CharTrainer(model=model, args=recipe, train_dataset=[], data_collator=collate)
     loss = trainer.compute_loss(model, batch, num_items_in_batch=real.sum())
     assert loss.item() == pytest.approx((0.3 * hard + 0.7 * soft).item() / real.sum().item(), rel=1e-4)
 
@@ -385,8 +386,8 @@ def test_a_run_goes_on_in_the_middle_of_an_epoch_to_the_same_weights(corpus, tmp
     for later in list((tmp_path / "cut").glob("checkpoint-*")):
         if int(later.name.split("-")[1]) > 15:  # in the middle of the second epoch
             shutil.rmtree(later)
-    record = json.loads((whole / train.RUN_RECORD).read_text())
-    (tmp_path / "cut" / train.RUN_RECORD).write_text(json.dumps(record))
+    record = json.loads((whole / checkpoints.RUN_RECORD).read_text())
+    (tmp_path / "cut" / checkpoints.RUN_RECORD).write_text(json.dumps(record))
     resumed = run(corpus, tmp_path / "cut", *steps)
     for name, expected in weights(whole).items():
         assert torch.equal(weights(resumed)[name], expected), name
@@ -396,11 +397,9 @@ def test_a_run_goes_on_in_the_middle_of_an_epoch_to_the_same_weights(corpus, tmp
 @pytest.mark.parametrize(("processes", "accumulated", "batch_size"), [(2, 1, 8), (3, 2, 4), (1, 4, 2), (7, 1, 3)])
 def test_the_rows_of_a_step_are_the_same_however_they_are_shared(row_length, processes, accumulated, batch_size):
     lengths = torch.randint(2, 120, (90,))
-    whole = train.JoinedSentences(lengths, row_length, batch_size * processes * accumulated)
+    whole = JoinedSentences(lengths, row_length, batch_size * processes * accumulated)
     shares = [
-        train.JoinedSentences(
-            lengths, row_length, batch_size, accumulated=accumulated, processes=processes, process=process
-        )
+        JoinedSentences(lengths, row_length, batch_size, accumulated=accumulated, processes=processes, process=process)
         for process in range(processes)
     ]
     for epoch in range(3):
@@ -419,7 +418,7 @@ def test_a_row_of_no_sentence_is_the_newline_alone_and_teaches_nothing(sentences
     row = sentences[0, 0]
     assert row["input_ids"].tolist() == [1]
     assert row["expected"].shape == (0, 3)
-    batch = train.collate([sentences[2, 3], row])
+    batch = collate([sentences[2, 3], row])
     assert int((batch["labels"][:, 1:] != -100).sum()) == int(sentences.lengths[2])
 
 
@@ -444,7 +443,7 @@ def test_the_best_average_is_kept_on_demand(corpus, tmp_path):
     output_dir = run(corpus, tmp_path, "--load_best_model_at_end", "true", "--learning_rate", "0.2")
     held_out = losses(newest(output_dir), "eval_loss")
     best = output_dir / json.loads((newest(output_dir) / "trainer_state.json").read_text())["best_model_checkpoint"]
-    average = load_file(best / train.AVERAGE)
+    average = load_file(best / checkpoints.AVERAGE)
     assert len(held_out) == 3
     assert torch.equal(weights(output_dir)["lm_head.weight"], average["module.lm_head.weight"])
 
@@ -453,7 +452,7 @@ def test_the_best_average_is_kept_on_demand(corpus, tmp_path):
 def test_a_torn_checkpoint_is_left_out_for_the_one_before(finished, finished_copy, corpus, caplog, tear):
     torn = newest(finished_copy)
     if tear == "mark":
-        (torn / train.COMPLETE).unlink()
+        (torn / checkpoints.COMPLETE).unlink()
     else:
         os.truncate(torn / "model.safetensors", 1000)
     run(corpus, finished_copy)
@@ -490,7 +489,7 @@ def test_a_diverging_run_stops_with_its_cause_and_the_last_good_checkpoint(corpu
     @functools.wraps(forward)
     def diverge(self, *args, **kwargs):
         output = forward(self, *args, **kwargs)
-        if self.training and list(tmp_path.glob(f"checkpoint-*/{train.COMPLETE}")):
+        if self.training and list(tmp_path.glob(f"checkpoint-*/{checkpoints.COMPLETE}")):
             output.loss = output.loss * float("nan")
         return output
 
@@ -498,7 +497,7 @@ def test_a_diverging_run_stops_with_its_cause_and_the_last_good_checkpoint(corpu
     message = refused(capsys, corpus, tmp_path)
     assert "the training loss became nan at step" in message
     assert f"Last good checkpoint: {newest(tmp_path)}" in message
-    assert train.is_whole(newest(tmp_path))
+    assert checkpoints.is_whole(newest(tmp_path))
 
 
 def test_training_starts_from_a_published_model_with_its_alphabet(finished, corpus, tmp_path):

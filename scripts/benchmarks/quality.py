@@ -12,9 +12,11 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from char_lstm import load
 from scripts.benchmarks.common import PRETRAINED
+from scripts.checkpoints import AverageWeights
 from scripts.evaluate import evaluate, trained_parameters
 from scripts.ngram import KneserNey, nats_per_char
-from scripts.train import AverageWeights, CharTrainer, Recipe, Sentences, collate, counted_expectations, training_rows
+from scripts.rows import Sentences, collate
+from scripts.train import CharTrainer, Recipe, counted_expectations, training_rows
 
 ORDERS = range(3, 11)
 FINAL = "train+validation"

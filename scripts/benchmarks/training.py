@@ -12,7 +12,8 @@ from torch.utils.data import DataLoader
 from transformers import TrainerCallback
 
 from scripts.benchmarks.common import now
-from scripts.train import CharTrainer, JoinedSentences, Recipe, Sentences, collate, make_model, read_corpus
+from scripts.rows import JoinedSentences, Sentences, collate
+from scripts.train import CharTrainer, Recipe, make_model, read_corpus
 
 STEPS = 24  # timed, of each run
 WARM = 4  # steps before them

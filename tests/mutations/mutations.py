@@ -10,6 +10,8 @@ GENERATION = "modeling/char_lstm/generation_char_lstm.py"
 LOADING = "modeling/char_lstm/loading.py"
 CORPUS = "scripts/build_corpus.py"
 TRAIN = "scripts/train.py"
+ROWS = "scripts/rows.py"
+CHECKPOINTS = "scripts/checkpoints.py"
 STREAMING = "scripts/streaming.py"
 NGRAM = "scripts/ngram.py"
 PUBLISH = "scripts/publish.py"
@@ -316,7 +318,7 @@ MUTATIONS = [
     ),
     Mutation(
         "pads labelled in training",
-        TRAIN,
+        ROWS,
         "pad_sequence(labels, True, padding_value=-100)",
         "pad_sequence(labels, True)",
         "tests/test_train.py::test_a_batch_has_no_column_of_padding_alone_and_no_label_on_a_pad",
@@ -428,14 +430,14 @@ MUTATIONS = [
     ),
     Mutation(
         "joined sentences with a newline too many",
-        TRAIN,
+        ROWS,
         "kept[1:, 0] = False",
         "kept[0, 0] = True",
         "tests/test_train.py::test_joined_sentences_are_the_text_after_one_newline",
     ),
     Mutation(
         "a sentence left out where rows are cut",
-        TRAIN,
+        ROWS,
         "        cuts = torch.minimum(cuts, len(self.ends) - self.rows + inner)",
         "        cuts = torch.minimum(cuts, len(self.ends) - self.rows + inner - 1)",
         "tests/test_train.py::test_an_epoch_reads_every_sentence_once_in_whole_rows",
@@ -456,14 +458,14 @@ MUTATIONS = [
     ),
     Mutation(
         "a torn checkpoint taken for whole",
-        TRAIN,
+        CHECKPOINTS,
         "        return all((checkpoint / name).stat().st_size == size for name, size in sizes.items())",
         "        return True",
         "tests/test_train.py::test_a_torn_checkpoint_is_left_out_for_the_one_before",
     ),
     Mutation(
         "another run let into the folder",
-        TRAIN,
+        CHECKPOINTS,
         "        if differences:\n            raise",
         "        if False:\n            raise",
         "tests/test_train.py::test_another_run_into_the_same_folder_is_refused_by_the_name_of_the_difference",
@@ -652,14 +654,14 @@ MUTATIONS = [
     ),
     Mutation(
         "expectations one character late",
-        TRAIN,
+        ROWS,
         "start = self.ends[first] - self.lengths[first]\n",
         "start = self.ends[first] - self.lengths[first] + 1\n",
         "tests/test_train.py::test_targets_are_partly_what_counting_expects",
     ),
     Mutation(
         "an average begun anew after an interruption",
-        TRAIN,
+        CHECKPOINTS,
         "load_model(self.average, self.checkpoint / AVERAGE)",
         "pass",
         "tests/test_train.py::test_a_killed_run_goes_on_to_the_same_weights_and_the_same_curve",
@@ -890,21 +892,21 @@ MUTATIONS = [
     ),
     Mutation(
         "an epoch in another order after a resume",
-        TRAIN,
+        ROWS,
         "torch.Generator().manual_seed(self.seed + self.epoch)",
         "torch.Generator().manual_seed(int(torch.randint(1000, ())))",
         "tests/test_train.py::test_a_run_goes_on_in_the_middle_of_an_epoch_to_the_same_weights",
     ),
     Mutation(
         "a half-removed checkpoint kept in place of a whole one",
-        TRAIN,
+        CHECKPOINTS,
         "        if not is_whole(checkpoint):  # an older",
         "        if not is_whole(checkpoint) and _step_of(checkpoint) > 9:  # an older",
         "tests/test_train.py::test_an_older_checkpoint_half_removed_is_not_kept_in_place_of_a_whole_one",
     ),
     Mutation(
         "a full disk ends in a traceback",
-        TRAIN,
+        CHECKPOINTS,
         "    except Exception as error:\n        last = last_whole_checkpoint",
         "    except OSError as error:\n        last = last_whole_checkpoint",
         "tests/test_kill_anywhere.py::test_a_full_disk_is_one_clear_line_and_leaves_the_last_good_checkpoint",
@@ -925,21 +927,21 @@ MUTATIONS = [
     ),
     Mutation(
         "every process trains on the same rows",
-        TRAIN,
+        ROWS,
         "for share in shares[self.process :: self.processes]:",
         "for share in shares[: self.accumulated]:",
         "tests/test_train.py::test_the_rows_of_a_step_are_the_same_however_they_are_shared",
     ),
     Mutation(
         "a process without a row is left out of the step",
-        TRAIN,
+        ROWS,
         " for row in share.tolist()] or [(0, 0)]",
         " for row in share.tolist()]",
         "tests/test_train.py::test_the_rows_of_a_step_are_the_same_however_they_are_shared",
     ),
     Mutation(
         "a row of no sentence holds one",
-        TRAIN,
+        ROWS,
         "        kept[last - first :, 1:] = False  # and all there is of a row of no sentence\n",
         "",
         "tests/test_train.py::test_a_row_of_no_sentence_is_the_newline_alone_and_teaches_nothing",
@@ -1128,7 +1130,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a resume goes on from the oldest checkpoint",
-        TRAIN,
+        CHECKPOINTS,
         "key=_step_of, reverse=True",
         "key=_step_of",
         "tests/test_train.py::test_a_torn_checkpoint_is_left_out_for_the_one_before",
@@ -1191,7 +1193,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a stream's epochs start anew after a stop",
-        TRAIN,
+        CHECKPOINTS,
         "state.epoch = state.global_step / state.max_steps",
         "pass",
         "tests/test_streaming.py::test_training_on_a_stream_goes_on_in_the_middle_to_the_same_weights",

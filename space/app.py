@@ -312,8 +312,10 @@ SERVING = {
 FROM_LINK = f"""(...values) => {{
   const link = new URLSearchParams(location.search);
   return {list(FIELDS)}.map((name, index) => {{
-    if (!link.has(name)) return name === "seed" ? Math.floor(Math.random() * 1e6) : values[index];
-    return name === "prompt" || name === "model" ? link.get(name) : Number(link.get(name));
+    const given = link.get(name), number = Number(given ?? NaN);
+    if (name === "prompt") return given ?? values[index];
+    if (name === "model") return {list(MODELS)}.includes(given) ? given : values[index];
+    return !isNaN(number) ? number : name === "seed" ? Math.floor(Math.random() * 1e6) : values[index];
   }});
 }}"""
 WRITE = "() => { document.getElementById('write').click(); }"

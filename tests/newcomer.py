@@ -23,7 +23,7 @@ from tests.hub import running_hub  # noqa: E402
 
 PORT = "7869"
 STORY = "tests/data/lighthouse.txt"
-OF_THE_NEWCOMER = {"my.txt": STORY, "alice.txt": STORY}  # texts that the page takes for granted
+OF_THE_NEWCOMER = {"my.txt": STORY, "alice.txt": STORY, "texts/000.txt": STORY}  # texts that the page takes for granted
 LEFT_OUT = {  # commands that need what a fresh clone has not: the pattern, and what they need
     r"#.*\bneeds?\b": "as the line says",
     r"^hf auth login": "somebody who types a token; HF_TOKEN holds one here",
@@ -128,6 +128,7 @@ def main() -> None:
         with running_hub(place / "hub") as hub:
             newcomer = Newcomer(place / "clone", hub.url)
             for own, text in OF_THE_NEWCOMER.items():
+                (newcomer.clone / own).parent.mkdir(exist_ok=True)
                 shutil.copy(ROOT / text, newcomer.clone / own)
             for language, block in blocks((newcomer.clone / "README.md").read_text(encoding="utf-8")):
                 if language == "python":

@@ -33,7 +33,7 @@ test: setup  ## the fast tests, on two processes
 publish: setup  ## model, corpus and Space to the Hub; ARGS="--model ... --repo_id ..." goes to publish.py
 	@$(BIN)/python scripts/publish.py $(ARGS)
 
-benchmark: setup  ## every figure of the README anew, with a corpus of Alice: make benchmark DATASET=runs/alice/corpus
+benchmark: setup  ## speed, memory and quality anew, with a corpus of Alice: make benchmark DATASET=runs/alice/corpus
 	@for verb in generation memory scale streaming serving temperatures; do \
 		$(BIN)/python scripts/benchmark.py $$verb --json scripts/results/$$verb.json || exit 1; done
 	@for verb in training quality; do \

@@ -25,7 +25,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # scripts know each other as scripts.x
 
 from scripts.benchmarks import tables
-from scripts.benchmarks.common import ROOT, machine, plot
+from scripts.benchmarks.common import RESULTS, ROOT, machine, plot
 from scripts.files import write_json
 
 VERBS = {
@@ -46,7 +46,9 @@ def main(argv: list[str] | None = None) -> None:
     verbs = parser.add_subparsers(dest="verb", required=True)
     for name, what in VERBS.items():
         verb = verbs.add_parser(name, help=what)
-        verb.add_argument("--json", type=Path, required=True, help="where the figures go; the PNG goes beside it")
+        verb.add_argument(
+            "--json", type=Path, help="where the figures go, and a PNG beside it; default: scripts/results"
+        )
         if name in ("generation", "training", "serving"):
             verb.add_argument("--repeats", type=int, default=9, help="runs of each candidate; medians are kept")
     for name in ("training", "quality"):
@@ -61,8 +63,9 @@ def main(argv: list[str] | None = None) -> None:
         readme = ROOT / "README.md"
         readme.write_text(tables.with_tables(readme.read_text(encoding="utf-8")), encoding="utf-8")
         return
-    measure = import_module(f"scripts.benchmarks.{options.pop('verb')}").measure
-    path = options.pop("json")
+    verb = options.pop("verb")
+    measure = import_module(f"scripts.benchmarks.{verb}").measure
+    path = options.pop("json") or RESULTS / f"{options.get('table', verb)}.json"
     if "table" in options:  # long: it writes row by row
         options["json_path"] = path
     results = measure(**options)

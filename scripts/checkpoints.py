@@ -45,6 +45,7 @@ def claim(recipe: TrainingArguments, corpus: DatasetDict) -> Path | None:
     """
     output_dir = Path(recipe.output_dir)
     settings = {name: value for name, value in recipe.to_dict().items() if name not in UNRECORDED}
+    settings["processes"] = recipe.world_size  # which is no field, but changes the steps of an epoch
     record = json.loads(json.dumps({"data": fingerprint(corpus), "settings": settings}, default=str))
     if (output_dir / RUN_RECORD).exists():
         differences = _differences(json.loads((output_dir / RUN_RECORD).read_text(encoding="utf-8")), record)

@@ -8,6 +8,7 @@ only their own, which is most of the work. A reader holds one block, about a mil
 import json
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import StringIO
 from itertools import count, islice
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import NamedTuple
 
 import datasets
 import torch
+from pyarrow import ArrowInvalid
 from transformers import PreTrainedTokenizerFast
 
 from scripts.build_corpus import CorpusError, clean_blocks, cut_blocks, cut_rows, fold_in_place
@@ -35,23 +37,35 @@ class Place(NamedTuple):
     batch: int = 0
 
 
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Says of which text the complaint is."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise CorpusError(f"{name} is not UTF-8; convert it, say with iconv") from error
+    except ArrowInvalid as error:
+        raise CorpusError(f"{name} is broken: {error}") from error
+
+
 class Documents:
     """A text or Parquet corpus as a stream.
 
     Args:
-        name: text or Parquet files (a path, a pattern or a URL, `.txt`, `.parquet` or these with `.gz`), or else a
-            dataset's id on the Hub or its folder, of which the split `train` is read.
+        name: text or Parquet files (`.txt`, `.parquet`, these with `.gz`; a path, a pattern, or the URL of a
+            gzipped one), or else a dataset's id on the Hub or its folder, of which the split `train` is read.
         column: where the text stands, in a line (text files) or a document (all others) a row.
 
     Raises:
-        CorpusError: no such column.
+        CorpusError: no such column, or a file that is broken or not UTF-8.
     """
 
     def __init__(self, name: str, column: str = "text"):
         self.name, self.column = name, column
         kind = next((FILES[suffix] for suffix in Path(name).suffixes if suffix in FILES), None)
         builder, options = (kind[0], kind[1] | {"data_files": name}) if kind else (name, {})
-        self.rows = datasets.load_dataset(builder, split="train", streaming=True, **options)
+        with naming(name):
+            self.rows = datasets.load_dataset(builder, split="train", streaming=True, **options)
         self.files = self.rows.num_shards
         first = next(self._read(self.rows, 1), {})
         if column not in first:
@@ -66,10 +80,8 @@ class Documents:
         return (line for text in texts if text for line in StringIO(f"{text}\n", newline=None))
 
     def _read(self, rows: datasets.IterableDataset, at_once: int) -> Iterator[dict[str, list]]:
-        try:
+        with naming(self.name):
             yield from rows.iter(at_once)
-        except UnicodeDecodeError as error:
-            raise CorpusError(f"{self.name} is not UTF-8; convert it, say with iconv") from error
 
     def blocks(self, file: int) -> Iterator[str]:
         """One file, cleaned as a text of its own, in blocks."""

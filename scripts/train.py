@@ -242,6 +242,8 @@ def counted_expectations(recipe: Recipe, rows: Dataset, tokenizer: PreTrainedTok
 
 
 def training_set(recipe: Recipe, rows: Dataset, tokenizer: PreTrainedTokenizerFast) -> Sentences | Windows | Lanes:
+    if recipe.window_length and recipe.stateful:
+        raise TrainingError("--window_length draws from anywhere and --stateful reads on: choose one")
     if recipe.window_length:
         return Windows(rows, recipe.window_length)
     expected = counted_expectations(recipe, rows, tokenizer)
@@ -326,6 +328,8 @@ def start_stream(recipe: Recipe):
             "a stream has no end, and its rows come in any order: give --dataset and --max_steps, and neither "
             "--window_length nor --stateful"
         )
+    if recipe.train_split not in ("train", "train+validation"):
+        raise TrainingError(f"a stream has no split {recipe.train_split}: it is train, or train+validation")
     if recipe.init_from:
         model, tokenizer = load_to_tune(recipe)
     elif recipe.tokenizer:
@@ -496,7 +500,7 @@ class WatchItLearn(TrainerCallback):
     def on_epoch_end(self, args, state, control, model, **kwargs):
         epoch = round(state.epoch)
         path = Path(args.output_dir) / SAMPLES
-        cut_off = state.epoch % 1 and path.exists()
+        cut_off = state.epoch % 1 and (path.exists() or state.global_step < state.max_steps)
         if not args.should_save or cut_off or not (epoch in FIRST_SAMPLES or epoch % SAMPLE_EVERY == 0):
             return
         with self.trainer.averaged():
@@ -514,6 +518,7 @@ def save_result(trainer: Trainer, tokenizer: PreTrainedTokenizerFast) -> None:
         trainer.model.save_pretrained(unfinished)
         tokenizer.save_pretrained(unfinished)
         plot_losses(trainer.state.log_history, unfinished / "loss.png")
+        (output_dir / "evaluation.json").unlink(missing_ok=True)  # of another model
         for file in unfinished.iterdir():
             file.replace(output_dir / file.name)
         unfinished.rmdir()
@@ -618,7 +623,10 @@ def main(argv: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.exit("interrupted; the same command goes on from the last checkpoint")
     except EXPECTED as error:
-        print(publish.without_token(f"train.py: {error}"), file=sys.stderr)
+        words = (
+            str(error).rpartition("CorpusError: ")[2].strip()
+        )  # without the traceback of a worker
+        print(publish.without_token(f"train.py: {words}"), file=sys.stderr)
         sys.exit(getattr(error, "status", 2))
 
 

@@ -30,7 +30,7 @@ LEFT_OUT = {  # commands that need what a fresh clone has not: the pattern, and 
     r"^hf (jobs|buckets)\b": "a paid account",
     r"^(ssh|scp|rsync)\b": "another machine",
     r"^(sky|sbatch|srun|modal|kubectl|gcloud|aws)\b": "a cloud or a cluster",
-    r"^(torchrun|accelerate launch|docker|nvidia-smi)\b|--(nproc|num_gpus)|\bcuda\b": "a GPU, or several",
+    r"^(torchrun|accelerate launch|docker|nvidia-smi)\b(?!.*--use_cpu)|\bcuda\b": "a GPU, or several",
     r"^#": "nothing: it is a comment",
 }
 SHORTENED = [  # commands that would take long, by what is put after them or in their place
@@ -38,9 +38,11 @@ SHORTENED = [  # commands that would take long, by what is put after them or in 
     (r'^(make train .*ARGS=")', r"\1--max_steps 3 "),
     (r"^(make train (?!.*ARGS).*)", r'\1 ARGS="--max_steps 3"'),
     (r"^(python scripts/train\.py .*--hidden_size 1024.*)", r"\1 --max_steps 1 --hidden_size 32 --row_length 1000"),
+    (r"^(torchrun .*--use_cpu .*)", r"\1 --max_steps 3"),
     (r"^(python scripts/train\.py .*)", r"\1 --dataset data/mine --max_steps 3"),
     (r"^(python scripts/classify\.py train .*)", r"\1 --max_steps 3"),
-    (r"--dataset data/alice\b", "--dataset data/mine"),  # the book is no part of a clone
+    (r"--dataset data/alice --dataset_repo_id \S+ --dataset_license \S+ ", ""),  # the book is no part of a clone
+    (r"--dataset data/alice\b", "--dataset data/mine"),
     (r"^(python scripts/vanishing\.py .*)", r"\1 --positions 2"),
 ]
 

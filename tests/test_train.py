@@ -209,9 +209,11 @@ def test_a_stateful_loss_is_that_of_whole_lanes(corpus):
     assert trainer.carrying.state is None  # lanes begin anew
 
 
-def test_a_stateful_run_is_one_process_and_has_a_row_length(corpus, tmp_path, capsys):
+def test_a_stateful_run_is_one_process_and_reads_rows_in_order(corpus, tmp_path, capsys):
     refusal = refused(capsys, corpus, tmp_path, "--stateful", "true", "--row_length", "0")
     assert "carries the state within one process" in refusal
+    refusal = refused(capsys, corpus, tmp_path, "--stateful", "true", "--window_length", "20")
+    assert "--window_length draws from anywhere and --stateful reads on" in refusal
 
 
 def test_a_text_shorter_than_a_window_is_refused(corpus, tmp_path, capsys):
@@ -252,11 +254,14 @@ def test_a_killed_run_goes_on_to_the_same_weights_and_the_same_curve(finished, c
         assert losses(newest(tmp_path), key) == losses(newest(finished), key)
 
 
-def test_a_machine_that_is_taken_away_loses_no_step_and_the_same_line_goes_on(finished, corpus, tmp_path, monkeypatch):
+@pytest.mark.parametrize("last_step", [2, 11])  # in the middle of the first epoch and of the second
+def test_a_machine_that_is_taken_away_loses_no_step_and_the_same_line_goes_on(
+    finished, corpus, tmp_path, monkeypatch, last_step
+):
     step, before = train.CharTrainer.training_step, signal.getsignal(signal.SIGTERM)
 
     def taken_away(trainer, *args, **kwargs):
-        if trainer.state.global_step == 10:  # in the middle of the second epoch
+        if trainer.state.global_step == last_step - 1:
             signal.raise_signal(signal.SIGTERM)
         return step(trainer, *args, **kwargs)
 
@@ -267,7 +272,7 @@ def test_a_machine_that_is_taken_away_loses_no_step_and_the_same_line_goes_on(fi
     monkeypatch.undo()
     assert "the same command goes on" in stop.value.code
     assert signal.getsignal(signal.SIGTERM) == before
-    assert checkpoints.last_whole_checkpoint(tmp_path).name == "checkpoint-11"
+    assert checkpoints.last_whole_checkpoint(tmp_path).name == f"checkpoint-{last_step}"
     assert not (tmp_path / "model.safetensors").exists()
 
     run(corpus, tmp_path, *seldom)
@@ -375,6 +380,19 @@ def test_a_long_text_is_not_smoothed(corpus, monkeypatch, caplog):
     monkeypatch.setattr(train, "SMOOTHED_UP_TO", 1000)
     assert train.counted_expectations(recipe, data["train"], tokenizer) is None
     assert "no n-gram smoothing" in caplog.text
+
+
+def test_a_run_does_not_go_on_with_another_number_of_processes(finished_copy, corpus, monkeypatch):
+    recipe = train.parse(["--dataset", str(corpus), "--output_dir", str(finished_copy), *TINY])
+    monkeypatch.setattr(train.Recipe, "world_size", 2)
+    with pytest.raises(checkpoints.TrainingError, match="processes was 1, now 2"):
+        checkpoints.claim(recipe, train.read_corpus(recipe)[0])
+
+
+def test_figures_of_an_older_model_do_not_outlive_it(finished_copy, corpus):
+    (finished_copy / "evaluation.json").write_text('{"weights_sha256": "of another model"}')
+    run(corpus, finished_copy)
+    load(finished_copy)
 
 
 @pytest.mark.parametrize("stateful", ["false", "true"])

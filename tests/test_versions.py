@@ -26,7 +26,7 @@ def pins(name: str) -> dict[str, str]:
 @pytest.mark.parametrize("file", ["constraints.txt", "constraints_oldest.txt"])
 @pytest.mark.parametrize("package", REQUIREMENTS)
 def test_every_pin_lies_inside_the_bounds(file, package):
-    if file == "constraints.txt" or package in pins(file):  # the harness and the audit run in the newest alone
+    if file == "constraints.txt" or package not in ("lm_eval", "pip_audit"):  # which run in the newest alone
         assert REQUIREMENTS[package].specifier.contains(pins(file)[package])
 
 

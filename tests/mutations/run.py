@@ -47,6 +47,7 @@ def run_tests(tests: list[str], mutation: Mutation | None) -> tuple[bool, str]:
 
     Called in a process of its own, which has not imported our package yet.
     """
+    multiprocessing.current_process()._config["daemon"] = False  # some tests start processes, and a daemon must not
     with tempfile.TemporaryDirectory() as name, contextlib.redirect_stdout(io.StringIO()) as output:
         folder = Path(name).resolve()
         copy_tree(folder)

@@ -623,9 +623,7 @@ def main(argv: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.exit("interrupted; the same command goes on from the last checkpoint")
     except EXPECTED as error:
-        words = (
-            str(error).rpartition("CorpusError: ")[2].strip()
-        )  # without the traceback of a worker
+        words = str(error).rpartition("CorpusError: ")[2].strip()  # without the traceback of a worker
         print(publish.without_token(f"train.py: {words}"), file=sys.stderr)
         sys.exit(getattr(error, "status", 2))
 

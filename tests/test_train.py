@@ -468,6 +468,7 @@ def test_the_best_average_is_kept_on_demand(corpus, tmp_path):
 
 @pytest.mark.parametrize("tear", ["mark", "weights"])
 def test_a_torn_checkpoint_is_left_out_for_the_one_before(finished, finished_copy, corpus, caplog, tear):
+    assert checkpoints.last_whole_checkpoint(finished_copy) == newest(finished_copy)
     torn = newest(finished_copy)
     if tear == "mark":
         (torn / checkpoints.COMPLETE).unlink()

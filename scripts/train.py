@@ -132,7 +132,7 @@ class Recipe(TrainingArguments):
         metadata={"help": "Cut the text into as many lanes as a batch has rows and carry the state along each."},
     )
     ngram_smoothing: float = field(
-        default=0.7, metadata={"help": "Share of the target that is what counting expects; the rest is the character."}
+        default=0.8, metadata={"help": "Share of the target that is what counting expects; the rest is the character."}
     )
     ngram_order: int = field(default=9, metadata={"help": "Longest n-gram that is counted."})
     ema_decay: float = field(

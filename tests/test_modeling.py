@@ -123,6 +123,21 @@ class TestTheAssignment:
         assert torch.equal(default.eval()(ids).logits, default(ids).logits)
 
 
+class TestBeforeTraining:
+    """How the weights start decides how soon they learn."""
+
+    @pytest.mark.parametrize("cell_type", CELLS)
+    @pytest.mark.parametrize("embedding_size", [0, 40], ids=["one-hot", "embedding"])
+    def test_every_character_brings_the_gates_numbers_of_variance_one(self, cell_type, embedding_size):
+        torch.manual_seed(0)
+        config = {"vocab_size": 200, "hidden_size": 200, "embedding_size": embedding_size, "cell_type": cell_type}
+        backbone = CharLstmForCausalLM(CharLstmConfig(**config)).model
+        first, second = backbone.layers
+        brought = backbone.embed_tokens.weight @ first.weight_ih_l0.T  # (vocab, gates * hidden)
+        assert brought.std().item() == pytest.approx(1, rel=0.1)
+        assert second.weight_ih_l0.std().item() == pytest.approx(200**-0.5, rel=0.1)
+
+
 class TestPadding:
     @pytest.mark.parametrize("cell_type", CELLS)
     @pytest.mark.parametrize("side", SIDES)

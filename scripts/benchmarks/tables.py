@@ -81,6 +81,15 @@ def variants_table(name: str) -> str:
     return "\n".join(lines)
 
 
+def shakespeare_table() -> str:
+    """How well and how soon another text is learnt."""
+    (row,) = read("shakespeare")["rows"].values()
+    return (
+        "| epochs | seconds | nats per character | bits |\n|---|---|---|---|\n"
+        f"| {row['epochs']:.3g} | {row['seconds']:.0f} | {row['nats_per_char']:.3f} | {row['bits_per_char']:.3f} |"
+    )
+
+
 def temperatures_table() -> str:
     """The beginning of what one seed writes at each temperature, and how much is new over all seeds."""
     results = read("temperatures")
@@ -164,6 +173,7 @@ TABLES = {
     "quality": quality_table,
     "watch it learn": watch_it_learn,
     "temperatures": temperatures_table,
+    "shakespeare": shakespeare_table,
     "road": partial(variants_table, "road"),
     "ideas": partial(variants_table, "ideas"),
     "helped": partial(variants_table, "helped"),

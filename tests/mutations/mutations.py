@@ -37,6 +37,13 @@ class Mutation(NamedTuple):
 
 MUTATIONS = [
     Mutation(
+        "a one-hot starts as weak as a vector of its width",
+        MODEL,
+        "inputs = 1 if one_hot else module.input_size",
+        "inputs = module.input_size",
+        "tests/test_modeling.py::TestBeforeTraining",
+    ),
+    Mutation(
         "mask ignored",
         MODEL,
         "        if attention_mask is None:\n            return cls()\n        real =",

@@ -89,13 +89,16 @@ class CharLstmPreTrainedModel(PreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module):
-        """Orthogonal recurrent blocks (Saxe et al. 2014), and gates that keep the past (Jozefowicz et al. 2015)."""
+        """Orthogonal recurrent blocks (Saxe et al. 2014), gates that keep the past (Jozefowicz et al. 2015), and inputs
+        that bring each unit a sum of variance one (LeCun et al. 1998, section 4.6)."""
         if isinstance(module, nn.RNNBase):
             hidden = module.hidden_size
             blocks = module.weight_hh_l0.shape[0] // hidden
             orthogonal = [nn.init.orthogonal_(torch.empty(hidden, hidden)) for _ in range(blocks)]
             init.copy_(module.weight_hh_l0, torch.cat(orthogonal))
-            init.xavier_uniform_(module.weight_ih_l0)
+            one_hot = self.config.embedding_size == 0 and module is self.base_model.layers[0]
+            inputs = 1 if one_hot else module.input_size  # that are not zero
+            init.normal_(module.weight_ih_l0, std=inputs**-0.5)
             init.zeros_(module.bias_hh_l0)
             bias = torch.zeros(blocks * hidden)
             if blocks > 1:
@@ -104,7 +107,7 @@ class CharLstmPreTrainedModel(PreTrainedModel):
         elif isinstance(module, nn.Embedding) and self.config.embedding_size == 0:
             init.eye_(module.weight)
         elif isinstance(module, nn.Embedding):
-            init.normal_(module.weight, std=module.embedding_dim**-0.5)  # rows about as long as a one-hot
+            init.normal_(module.weight)
         elif isinstance(module, nn.Linear):
             bound = module.in_features**-0.5  # small first scores: larger ones learn the training text by heart sooner
             init.uniform_(module.weight, -bound, bound)

@@ -370,7 +370,7 @@ def test_targets_are_partly_what_counting_expects(corpus):
     recipe.eval_strategy = "no"
     trainer = train.CharTrainer(model=model, args=recipe, train_dataset=[], data_collator=collate)
     loss = trainer.compute_loss(model, batch, num_items_in_batch=real.sum())
-    assert loss.item() == pytest.approx((0.3 * hard + 0.7 * soft).item() / real.sum().item(), rel=1e-4)
+    assert loss.item() == pytest.approx((0.2 * hard + 0.8 * soft).item() / real.sum().item(), rel=1e-4)
 
 
 def test_a_long_text_is_not_smoothed(corpus, monkeypatch, caplog):

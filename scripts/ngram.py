@@ -6,8 +6,10 @@ Source: Chen and Goodman 1999, "An empirical study of smoothing techniques for l
 from itertools import pairwise
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 DISCOUNT = 0.9  # of every count; one for all orders
+NOTHING = -1  # in place of an id before a text begins
 AT_ONCE = 50_000  # positions whose probabilities are worked out together
 
 
@@ -20,6 +22,7 @@ class KneserNey:
     Args:
         ids: the training text, (time,), each id below `vocab_size`.
         order: length of the longest n-gram, the predicted character included; `vocab_size ** order` below 2**63.
+        discount: below 1.
     """
 
     def __init__(self, ids: np.ndarray, vocab_size: int, order: int, discount: float = DISCOUNT):
@@ -39,30 +42,42 @@ class KneserNey:
         self.tables.reverse()
 
     def _grams(self, ids: np.ndarray, length: int) -> np.ndarray:
-        """Every run of `length` ids as a number, (time - length + 1,); of nothing 0."""
+        """Every run of `length` ids as a number, (time - length + 1,)."""
         grams = np.zeros(max(0, len(ids) - length + 1), np.int64)
         for offset in range(length):
             grams = grams * self.vocab_size + ids[offset : len(grams) + offset]
         return grams
 
+    @property
+    def order(self) -> int:
+        """Length of the longest n-gram."""
+        return len(self.tables)
+
     def probabilities(self, ids: np.ndarray, start: int = 0) -> np.ndarray:
         """Of every character at each position from `start` on, given those before: (time - start, vocab)."""
-        pieces = range(start, len(ids), AT_ONCE)
-        return np.concatenate([self._piece(ids[: piece + AT_ONCE], piece) for piece in pieces])
+        width = self.order - 1
+        befores = sliding_window_view(np.concatenate([np.full(width, NOTHING), ids]), width)[start : len(ids)]
+        pieces = range(0, len(befores), AT_ONCE)
+        return np.concatenate([self.following(befores[piece : piece + AT_ONCE]) for piece in pieces])
 
-    def _piece(self, ids: np.ndarray, start: int) -> np.ndarray:
-        result = np.full((len(ids) - start, self.vocab_size), 1 / self.vocab_size)
+    def following(self, before: np.ndarray) -> np.ndarray:
+        """Of every character after each of some texts, which end in `before` (batch, order - 1): (batch, vocab).
+
+        An id is `NOTHING` where the text had not begun.
+        """
+        result = np.full((len(before), self.vocab_size), 1 / self.vocab_size)
+        context = np.zeros(len(before), np.int64)  # the last ids as digits; below 0, and unknown, before the beginning
         for length, (seen, counts, contexts, totals, kinds) in enumerate(self.tables):
-            first = max(start, length)  # the earliest position with so long a context
-            grams = self._grams(ids[first - length : -1], length)
-            place = np.searchsorted(contexts, grams).clip(max=len(contexts) - 1)
-            known = contexts[place] == grams
-            rows, place = np.arange(first - start, len(result))[known], place[known]
-            wanted = grams[known, None] * self.vocab_size + np.arange(self.vocab_size)  # (known, vocab)
-            found = np.searchsorted(seen, wanted).clip(max=len(seen) - 1)
-            count = np.where(seen[found] == wanted, counts[found], 0)
-            held_back = self.discount * (kinds / totals)[place, None]
-            result[rows] = np.maximum(count - self.discount, 0) / totals[place, None] + held_back * result[rows]
+            if length:  # one more to the left
+                context = before[:, -length] * self.vocab_size ** (length - 1) + context
+            place = np.searchsorted(contexts, context).clip(max=len(contexts) - 1)
+            known = np.flatnonzero(contexts[place] == context)
+            place = place[known]
+            result[known] *= self.discount * (kinds / totals)[place, None]
+            rows = np.repeat(np.arange(len(known)), kinds[place])  # one for each n-gram that begins with the context
+            firsts = np.searchsorted(seen, context[known] * self.vocab_size)
+            grams = firsts[rows] + np.arange(len(rows)) - np.searchsorted(rows, rows)
+            result[known[rows], seen[grams] % self.vocab_size] += (counts[grams] - self.discount) / totals[place][rows]
         return result
 
 

@@ -72,6 +72,7 @@ from scripts.checkpoints import (
     last_whole_checkpoint,
     writing,
 )
+from scripts.distillation import written_by
 from scripts.files import write_json
 from scripts.ngram import cross_fitted
 from scripts.rows import JoinedSentences, Lanes, Sentences, Windows, collate
@@ -132,9 +133,16 @@ class Recipe(TrainingArguments):
         metadata={"help": "Cut the text into as many lanes as a batch has rows and carry the state along each."},
     )
     ngram_smoothing: float = field(
-        default=0.8, metadata={"help": "Share of the target that is what counting expects; the rest is the character."}
+        default=0.8,
+        metadata={"help": "Share of the target that counting, or the teachers, expect; the rest is the character."},
     )
     ngram_order: int = field(default=9, metadata={"help": "Longest n-gram that is counted."})
+    teachers: list[str] | None = field(
+        default=None,
+        metadata={"help": "Models (folders or ids) that, mixed with counting, write more to learn from: distillation."},
+    )
+    written_characters: int = field(default=2_000_000, metadata={"help": "How much the teachers write."})
+    counting_share: float = field(default=0.35, metadata={"help": "Counting's share among the teachers."})
     ema_decay: float = field(
         default=0.999,
         metadata={"help": "The model is an average of the weights that keeps this much a step; 0: none."},
@@ -241,12 +249,37 @@ def counted_expectations(recipe: Recipe, rows: Dataset, tokenizer: PreTrainedTok
     return cross_fitted(ids, len(tokenizer), recipe.ngram_order, FOLDS)
 
 
+def with_written(
+    recipe: Recipe, rows: Dataset, expected: np.ndarray | None, tokenizer: PreTrainedTokenizerFast
+) -> tuple[Dataset, np.ndarray]:
+    """The rows and, after them, those that the teachers write; with what is expected at each place of both."""
+    if expected is None:
+        raise TrainingError(
+            "--teachers teach by what they expect: set --ngram_smoothing above 0, or take a shorter text"
+        )
+    written, by_teachers = written_by(
+        recipe.teachers,
+        rows,
+        tokenizer,
+        order=recipe.ngram_order,
+        counting_share=recipe.counting_share,
+        characters=recipe.written_characters,
+        seed=recipe.seed,
+    )
+    logger.info("the teachers wrote %d characters", len(by_teachers))
+    return concatenate_datasets([rows, written]), np.concatenate([expected, by_teachers])
+
+
 def training_set(recipe: Recipe, rows: Dataset, tokenizer: PreTrainedTokenizerFast) -> Sentences | Windows | Lanes:
-    if recipe.window_length and recipe.stateful:
-        raise TrainingError("--window_length draws from anywhere and --stateful reads on: choose one")
+    if recipe.window_length and (recipe.stateful or recipe.teachers):
+        raise TrainingError(
+            "--window_length draws from anywhere, --stateful reads on and --teachers teach whole sentences: choose"
+        )
     if recipe.window_length:
         return Windows(rows, recipe.window_length)
     expected = counted_expectations(recipe, rows, tokenizer)
+    if recipe.teachers:
+        rows, expected = with_written(recipe, rows, expected, tokenizer)
     if not recipe.stateful:
         return Sentences(rows, expected)
     if recipe.world_size > 1 or not recipe.row_length:
@@ -323,10 +356,10 @@ def start(recipe: Recipe):
 
 def start_stream(recipe: Recipe):
     """The first block of a text, by which the run knows it again, the tokenizer, the model to train, and the stream."""
-    if recipe.dataset is None or recipe.max_steps <= 0 or recipe.window_length or recipe.stateful:
+    if recipe.dataset is None or recipe.max_steps <= 0 or recipe.window_length or recipe.stateful or recipe.teachers:
         raise TrainingError(
             "a stream has no end, and its rows come in any order: give --dataset and --max_steps, and neither "
-            "--window_length nor --stateful"
+            "--window_length, --stateful nor --teachers"
         )
     if recipe.train_split not in ("train", "train+validation"):
         raise TrainingError(f"a stream has no split {recipe.train_split}: it is train, or train+validation")

@@ -14,6 +14,7 @@ ROWS = "scripts/rows.py"
 CHECKPOINTS = "scripts/checkpoints.py"
 STREAMING = "scripts/streaming.py"
 NGRAM = "scripts/ngram.py"
+DISTILLATION = "scripts/distillation.py"
 PUBLISH = "scripts/publish.py"
 EXPORT_ONNX = "scripts/export_onnx.py"
 INSPECTION = "modeling/char_lstm/inspection.py"
@@ -651,6 +652,48 @@ MUTATIONS = [
         "np.concatenate([ids[:start], ids[end:]])",
         "ids",
         "tests/test_ngram.py",
+    ),
+    Mutation(
+        "a text that had not begun has a context too",
+        NGRAM,
+        "NOTHING = -1",
+        "NOTHING = 0",
+        "tests/test_ngram.py",
+    ),
+    Mutation(
+        "teachers and counting change shares",
+        DISTILLATION,
+        "(1 - self.counting_share) * by_teachers + self.counting_share * by_counting",
+        "self.counting_share * by_teachers + (1 - self.counting_share) * by_counting",
+        "tests/test_distillation.py",
+    ),
+    Mutation(
+        "teachers write pads",
+        DISTILLATION,
+        "        expected[:, self.never] = 0\n",
+        "",
+        "tests/test_distillation.py",
+    ),
+    Mutation(
+        "teachers stop in the middle of a sentence",
+        DISTILLATION,
+        'text[: text.rfind("\\n") + 1]',
+        "text",
+        "tests/test_distillation.py",
+    ),
+    Mutation(
+        "what one teacher wrote is taken for another's",
+        DISTILLATION,
+        '        digest.update((checkpoint_folder(teacher, None) / "model.safetensors").read_bytes())\n',
+        "",
+        "tests/test_distillation.py",
+    ),
+    Mutation(
+        "a student is told to expect its teachers' words at the places of the text",
+        TRAIN,
+        "np.concatenate([expected, by_teachers])",
+        "np.concatenate([by_teachers, expected])",
+        "tests/test_distillation.py",
     ),
     Mutation(
         "lower orders counted as the highest",

@@ -84,7 +84,9 @@ def render_card(folder: Path, run: Path, args: PackageArguments) -> ModelCard:
         layers=model.config.num_hidden_layers,
         bits_per_char_reset=figures["nats_per_char_reset"] / math.log(2),
         epochs=round(settings["num_train_epochs"]),
+        teachers=len(settings.get("teachers") or []),  # of which an older run's record has no word
         **{key: settings[key] for key in ("train_split", "row_length", "ngram_smoothing", "ema_decay")},
+        written_characters=settings.get("written_characters"),
         **{key: getattr(model.config, key) for key in ("cell_type", "hidden_size")},
         **{key: getattr(model.config, key) for key in ("input_dropout", "hidden_dropout", "output_dropout")},
         **{key: getattr(model.generation_config, key) for key in ("max_new_tokens", "temperature")},

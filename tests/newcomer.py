@@ -39,6 +39,7 @@ SHORTENED = [  # commands that would take long, by what is put after them or in 
     (r"^(make train (?!.*ARGS).*)", r'\1 ARGS="--max_steps 3"'),
     (r"^(python scripts/train\.py .*--hidden_size 1024.*)", r"\1 --max_steps 1 --hidden_size 32 --row_length 1000"),
     (r"^(torchrun .*--use_cpu .*)", r"\1 --max_steps 3"),
+    (r"^(python scripts/train\.py .*--teachers.*)", r"\1 --max_steps 3 --written_characters 10000"),
     (r"^(python scripts/train\.py .*)", r"\1 --dataset data/mine --max_steps 3"),
     (r"^(python scripts/classify\.py train .*)", r"\1 --max_steps 3"),
     (r"--dataset data/alice --dataset_repo_id \S+ --dataset_license \S+ ", ""),  # the book is no part of a clone

@@ -104,6 +104,15 @@ def test_the_card_names_the_text_and_its_terms(run, tmp_path):
     assert card.data.language == "de"
 
 
+def test_the_card_of_a_student_names_its_teachers(run, packaged, tmp_path):
+    settings = SETTINGS | {"teachers": ["one", "other"], "written_characters": 2_000_000}
+    (run / "run.json").write_text(json.dumps({"settings": settings}))
+    package.main(["--run", str(run), "--output_dir", str(tmp_path / "student")])
+    words = "2 other models and an n-gram model, mixed, wrote 2,000,000\ncharacters more, on which the 25 % are"
+    assert words in (tmp_path / "student" / "README.md").read_text()
+    assert "distilled" not in (packaged / "README.md").read_text()
+
+
 def test_packaging_again_replaces_the_folder_as_a_whole(run, packaged):
     (packaged / "stray.txt").touch()
     package.main(["--run", str(run), "--output_dir", str(packaged)])

@@ -40,8 +40,8 @@ MUTATIONS = [
     Mutation(
         "a one-hot starts as weak as a vector of its width",
         MODEL,
-        "inputs = 1 if one_hot else module.input_size",
-        "inputs = module.input_size",
+        "length = 1 if module is self.base_model.layers[0] else hidden**0.5",
+        "length = hidden**0.5",
         "tests/test_modeling.py::TestBeforeTraining",
     ),
     Mutation(

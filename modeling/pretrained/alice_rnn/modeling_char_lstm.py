@@ -96,9 +96,8 @@ class CharLstmPreTrainedModel(PreTrainedModel):
             blocks = module.weight_hh_l0.shape[0] // hidden
             orthogonal = [nn.init.orthogonal_(torch.empty(hidden, hidden)) for _ in range(blocks)]
             init.copy_(module.weight_hh_l0, torch.cat(orthogonal))
-            one_hot = self.config.embedding_size == 0 and module is self.base_model.layers[0]
-            inputs = 1 if one_hot else module.input_size  # that are not zero
-            init.normal_(module.weight_ih_l0, std=inputs**-0.5)
+            length = 1 if module is self.base_model.layers[0] else hidden**0.5  # of an input: a character's vector is 1
+            init.normal_(module.weight_ih_l0, std=1 / length)
             init.zeros_(module.bias_hh_l0)
             bias = torch.zeros(blocks * hidden)
             if blocks > 1:
@@ -107,7 +106,7 @@ class CharLstmPreTrainedModel(PreTrainedModel):
         elif isinstance(module, nn.Embedding) and self.config.embedding_size == 0:
             init.eye_(module.weight)
         elif isinstance(module, nn.Embedding):
-            init.normal_(module.weight)
+            init.normal_(module.weight, std=module.embedding_dim**-0.5)  # vectors about as long as one-hots
         elif isinstance(module, nn.Linear):
             bound = module.in_features**-0.5  # small first scores: larger ones learn the training text by heart sooner
             init.uniform_(module.weight, -bound, bound)

@@ -63,24 +63,25 @@ def write(mixture: Mixture, steps: int, seed: int) -> tuple[np.ndarray, np.ndarr
     uniforms = np.random.default_rng(seed).random((steps, LANES, 1))
     written, expected = [], []
     for step in trange(steps, desc="the teachers write", leave=False):
-        expected.append(mixture.expected())
-        written.append((expected[-1].cumsum(axis=1)[:, :-1] <= uniforms[step]).sum(axis=1))
-        expected[-1] = expected[-1].astype(np.float16)
-        mixture.read(written[-1])
+        probabilities = mixture.expected()
+        ids = (probabilities.cumsum(axis=1)[:, :-1] <= uniforms[step]).sum(axis=1)  # (lanes,)
+        mixture.read(ids)
+        written.append(ids)
+        expected.append(probabilities.astype(np.float16))
     return np.stack(written, axis=1), np.stack(expected, axis=1)
 
 
 def rows_of(
     mixture: Mixture, tokenizer: PreTrainedTokenizerFast, characters: int, max_length: int, seed: int
 ) -> Iterator[dict]:
-    """The rows of a corpus that the mixture writes, whole sentences alone, each with its `expected`."""
+    """The rows of a corpus that the mixture writes, each with its `expected`: whole sentences, if there are any."""
     for ids, expected in zip(*write(mixture, -(-characters // LANES), seed), strict=True):
         text = "".join(tokenizer.convert_ids_to_tokens(ids.tolist()))
-        if texts := cut_rows(text[: text.rfind("\n") + 1], max_length):
-            rows = Dataset.from_dict(encode_rows({"text": texts}, tokenizer, max_length), features=FEATURES)
-            ends = np.cumsum([len(row) for row in texts])
-            for row, its_own in zip(rows, np.split(expected[: ends[-1]], ends[:-1]), strict=True):
-                yield row | {"expected": its_own.ravel()}
+        texts = cut_rows(text[: text.rfind("\n") + 1] or text, max_length)
+        rows = Dataset.from_dict(encode_rows({"text": texts}, tokenizer, max_length), features=FEATURES)
+        ends = np.cumsum([len(row) for row in texts])
+        for row, its_own in zip(rows, np.split(expected[: ends[-1]], ends[:-1]), strict=True):
+            yield row | {"expected": its_own.ravel()}
 
 
 def written_by(
@@ -102,7 +103,9 @@ def written_by(
     Raises:
         CheckpointError: a teacher cannot be loaded, or its alphabet is not that of the rows.
     """
-    decoders, digest = [], hashlib.sha256(repr((order, counting_share, characters, seed, LANES)).encode())
+    max_length = len(rows[0]["input_ids"])
+    settings = (order, counting_share, characters, max_length, seed)
+    decoders, digest = [], hashlib.sha256(repr(settings).encode())
     for teacher in teachers:
         decoder, alphabet = load_decoder(teacher)
         if alphabet.get_vocab() != tokenizer.get_vocab():
@@ -121,7 +124,7 @@ def written_by(
             "mixture": Mixture(decoders, counts, counting_share, newline, tokenizer.pad_token_id),
             "tokenizer": tokenizer,
             "characters": characters,
-            "max_length": len(rows[0]["input_ids"]),
+            "max_length": max_length,
             "seed": seed,
         },
         fingerprint=digest.hexdigest(),

@@ -63,6 +63,11 @@ def test_written_rows_are_whole_sentences_each_with_what_was_expected(rows, toke
         mixture.read(np.full(8, tokenizer.convert_tokens_to_ids(character)))
 
 
+def test_however_little_is_written_there_are_rows(rows, tokenizer, saved):
+    written, expected = written_by([str(saved)], rows, tokenizer, **SETTINGS | {"characters": 10})
+    assert len("".join(written["text"])) == len(expected) >= 8
+
+
 def test_characters_come_as_often_as_they_are_expected(rows, tokenizer, saved):
     written, expected = written_by([str(saved)], rows, tokenizer, **SETTINGS | {"characters": 20_000})
     ids = tokenizer.convert_tokens_to_ids(list("".join(written["text"])))

@@ -677,7 +677,7 @@ MUTATIONS = [
     Mutation(
         "teachers stop in the middle of a sentence",
         DISTILLATION,
-        'text[: text.rfind("\\n") + 1]',
+        'text[: text.rfind("\\n") + 1] or text',
         "text",
         "tests/test_distillation.py",
     ),

@@ -563,7 +563,7 @@ def plot_losses(log: list[dict], path: Path) -> None:
 
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    for key, label in (("loss", "training, with dropout"), ("eval_loss", "held out")):
+    for key, label in (("loss", "training"), ("eval_loss", "held out")):
         points = [(entry["epoch"], entry[key]) for entry in log if key in entry]
         if points:
             axes.plot(*zip(*points, strict=True), label=label)

@@ -273,7 +273,7 @@ def with_written(
 def training_set(recipe: Recipe, rows: Dataset, tokenizer: PreTrainedTokenizerFast) -> Sentences | Windows | Lanes:
     if recipe.window_length and (recipe.stateful or recipe.teachers):
         raise TrainingError(
-            "--window_length draws from anywhere, --stateful reads on and --teachers teach whole sentences: choose"
+            "--window_length draws from anywhere, --stateful reads on and --teachers teach whole sentences: choose one"
         )
     if recipe.window_length:
         return Windows(rows, recipe.window_length)

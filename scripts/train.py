@@ -271,10 +271,10 @@ def with_written(
 
 
 def training_set(recipe: Recipe, rows: Dataset, tokenizer: PreTrainedTokenizerFast) -> Sentences | Windows | Lanes:
-    if recipe.window_length and (recipe.stateful or recipe.teachers):
-        raise TrainingError(
-            "--window_length draws from anywhere, --stateful reads on and --teachers teach whole sentences: choose one"
-        )
+    if recipe.window_length and recipe.stateful:
+        raise TrainingError("--window_length draws from anywhere and --stateful reads on: choose one")
+    if recipe.window_length and recipe.teachers:
+        raise TrainingError("--window_length has one target a window and --teachers teach every character: choose one")
     if recipe.window_length:
         return Windows(rows, recipe.window_length)
     expected = counted_expectations(recipe, rows, tokenizer)

@@ -359,7 +359,7 @@ def start_stream(recipe: Recipe):
     if recipe.dataset is None or recipe.max_steps <= 0 or recipe.window_length or recipe.stateful or recipe.teachers:
         raise TrainingError(
             "a stream has no end, and its rows come in any order: give --dataset and --max_steps, and neither "
-            "--window_length, --stateful nor --teachers"
+            "--window_length nor --stateful nor --teachers"
         )
     if recipe.train_split not in ("train", "train+validation"):
         raise TrainingError(f"a stream has no split {recipe.train_split}: it is train, or train+validation")

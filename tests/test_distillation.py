@@ -124,7 +124,7 @@ def test_a_run_with_teachers_ends_in_a_model(corpus, saved, tmp_path):
     [
         ("--ngram_smoothing 0", "set --ngram_smoothing above 0"),
         ("--window_length 20", "--window_length"),
-        ("--streaming true --max_steps 3 --tokenizer CORPUS", "neither --window_length, --stateful nor --teachers"),
+        ("--streaming true --max_steps 3 --tokenizer CORPUS", "neither --window_length nor --stateful nor --teachers"),
         ("--teachers nowhere", "nowhere: no such model folder"),
     ],
 )

@@ -394,6 +394,11 @@ def lengths_of(rows: Dataset) -> np.ndarray:
     return rows.with_format("numpy", columns=["length"])["length"][:]
 
 
+def ids_of(rows: Dataset, tokenizer: PreTrainedTokenizerFast) -> np.ndarray:
+    """The text that the rows are cut from, as ids, (characters,)."""
+    return np.array(tokenizer.convert_tokens_to_ids(list("".join(rows["text"]))))
+
+
 def encode_rows(rows: dict, tokenizer: PreTrainedTokenizerFast, max_length: int) -> dict:
     """The rows as ids, padded on the right: `text, input_ids, attention_mask, length`.
 

@@ -18,7 +18,7 @@ from transformers import PreTrainedTokenizerFast
 
 from char_lstm import load_decoder
 from char_lstm.loading import CheckpointError, checkpoint_folder
-from scripts.build_corpus import FEATURES, cut_rows, encode_rows
+from scripts.build_corpus import FEATURES, cut_rows, encode_rows, ids_of
 from scripts.ngram import NOTHING, KneserNey
 
 LANES = 256  # texts that are written side by side
@@ -107,14 +107,14 @@ def written_by(
     settings = (order, counting_share, characters, max_length, seed)
     decoders, digest = [], hashlib.sha256(repr(settings).encode())
     for teacher in teachers:
-        decoder, alphabet = load_decoder(teacher)
+        folder = checkpoint_folder(teacher, None)
+        decoder, alphabet = load_decoder(folder)
         if alphabet.get_vocab() != tokenizer.get_vocab():
             raise CheckpointError(f"the teacher {teacher} has another alphabet than the text; train it on the same one")
         decoders.append(decoder)
-        digest.update((checkpoint_folder(teacher, None) / "model.safetensors").read_bytes())
-    text = "".join(rows["text"])
-    digest.update(text.encode())
-    ids = np.array(tokenizer.convert_tokens_to_ids(list(text)))
+        digest.update((folder / "model.safetensors").read_bytes())
+    ids = ids_of(rows, tokenizer)
+    digest.update(ids.tobytes())
     counts = KneserNey(ids, len(tokenizer), order)
     newline = tokenizer.convert_tokens_to_ids("\n")
     written = Dataset.from_generator(

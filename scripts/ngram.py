@@ -43,7 +43,7 @@ class KneserNey:
 
     def _grams(self, ids: np.ndarray, length: int) -> np.ndarray:
         """Every run of `length` ids as a number, (time - length + 1,)."""
-        grams = np.zeros(max(0, len(ids) - length + 1), np.int64)
+        grams = np.zeros(len(ids) - length + 1, np.int64)
         for offset in range(length):
             grams = grams * self.vocab_size + ids[offset : len(grams) + offset]
         return grams

@@ -59,6 +59,7 @@ from scripts.build_corpus import (
     build_corpus,
     cut_rows,
     encode_rows,
+    ids_of,
     lengths_of,
     load_corpus,
 )
@@ -244,9 +245,7 @@ def counted_expectations(recipe: Recipe, rows: Dataset, tokenizer: PreTrainedTok
     if characters * len(tokenizer) > SMOOTHED_UP_TO:
         logger.info("a text of %d characters is hard to learn by heart: no n-gram smoothing", characters)
         return None
-    text = "".join(rows["text"])
-    ids = np.array(tokenizer.convert_tokens_to_ids(list(text)))
-    return cross_fitted(ids, len(tokenizer), recipe.ngram_order, FOLDS)
+    return cross_fitted(ids_of(rows, tokenizer), len(tokenizer), recipe.ngram_order, FOLDS)
 
 
 def with_written(

@@ -9,7 +9,7 @@ from char_lstm import build_tokenizer, load_decoder
 from char_lstm.generation_char_lstm import as_decoder
 from char_lstm.loading import CheckpointError
 from scripts import distillation, train
-from scripts.build_corpus import load_corpus
+from scripts.build_corpus import ids_of, load_corpus
 from scripts.distillation import Mixture, written_by
 from scripts.ngram import KneserNey
 from tests.test_train import TINY
@@ -31,7 +31,7 @@ def rows(corpus):
 
 def test_what_is_expected_is_the_average_of_models_and_counting(rows, tokenizer, make_model):
     models = [make_model(), make_model(cell_type="gru", hidden_size=9)]
-    counts = KneserNey(np.array(tokenizer.convert_tokens_to_ids(list("".join(rows["text"])))), len(tokenizer), 4)
+    counts = KneserNey(ids_of(rows, tokenizer), len(tokenizer), 4)
     decoders = [as_decoder(model) for model in models]
     mixture = Mixture(decoders, counts, counting_share=0.3, first=1, never=0)
     texts = np.random.default_rng(0).integers(2, len(tokenizer), (8, 6))
@@ -56,7 +56,7 @@ def test_written_rows_are_whole_sentences_each_with_what_was_expected(rows, toke
     assert expected.astype(float).sum(axis=1) == pytest.approx(1, abs=1e-2)
     assert not expected[:, tokenizer.pad_token_id].any()
     decoder, _ = load_decoder(saved)
-    counts = KneserNey(np.array(tokenizer.convert_tokens_to_ids(list("".join(rows["text"])))), len(tokenizer), 5)
+    counts = KneserNey(ids_of(rows, tokenizer), len(tokenizer), 5)
     mixture = Mixture([decoder], counts, 0.3, first=1, never=0)
     for place, character in enumerate(texts[0]):  # a lane begins anew
         assert expected[place] == pytest.approx(mixture.expected()[0], abs=1e-3)
@@ -123,7 +123,7 @@ def test_a_run_with_teachers_ends_in_a_model(corpus, saved, tmp_path):
     ("setting", "words"),
     [
         ("--ngram_smoothing 0", "set --ngram_smoothing above 0"),
-        ("--window_length 20", "--window_length"),
+        ("--window_length 20", "--teachers teach every character: choose one"),
         ("--streaming true --max_steps 3 --tokenizer CORPUS", "neither --window_length nor --stateful nor --teachers"),
         ("--teachers nowhere", "nowhere: no such model folder"),
     ],

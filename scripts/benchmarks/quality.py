@@ -12,6 +12,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from char_lstm import load
 from scripts.benchmarks.common import PRETRAINED
+from scripts.build_corpus import ids_of
 from scripts.checkpoints import AverageWeights
 from scripts.evaluate import evaluate, trained_parameters
 from scripts.ngram import KneserNey, nats_per_char
@@ -27,8 +28,7 @@ TRIAL = 20  # steps that are timed to know how many fit
 
 def text_ids(corpus: DatasetDict, tokenizer, *splits: str) -> np.ndarray:
     """The text of some splits as ids, (characters,)."""
-    text = "".join("".join(corpus[split]["text"]) for split in splits)
-    return np.array(tokenizer.convert_tokens_to_ids(list(text)))
+    return np.concatenate([ids_of(corpus[split], tokenizer) for split in splits])
 
 
 def counting(corpus: DatasetDict, tokenizer) -> dict:

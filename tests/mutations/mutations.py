@@ -684,7 +684,7 @@ MUTATIONS = [
     Mutation(
         "what one teacher wrote is taken for another's",
         DISTILLATION,
-        '        digest.update((checkpoint_folder(teacher, None) / "model.safetensors").read_bytes())\n',
+        '        digest.update((folder / "model.safetensors").read_bytes())\n',
         "",
         "tests/test_distillation.py",
     ),

@@ -19,7 +19,7 @@ import httpx
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.hub import running_hub  # noqa: E402
+from tests.stand_in import running_hub  # noqa: E402
 
 PORT = "7869"
 STORY = "tests/data/lighthouse.txt"

@@ -13,7 +13,7 @@ from transformers import GenerationConfig
 from transformers.generation import TopKLogitsWarper, TopPLogitsWarper
 
 from char_lstm import CharLstmForCausalLM, generate_text, stream_text
-from char_lstm.cells_char_lstm import CELL_STEPS, initial_state, unroll
+from char_lstm.cells import CELL_STEPS, initial_state, unroll
 from char_lstm.generation_char_lstm import as_decoder, choose, sample
 
 PROMPT = "the lamp"

@@ -5,6 +5,8 @@ from typing import Literal
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
+CellType = Literal["lstm", "gru", "rnn"]
+
 
 @strict
 class CharLstmConfig(PreTrainedConfig):
@@ -37,7 +39,7 @@ class CharLstmConfig(PreTrainedConfig):
     embedding_size: int | None = None
     hidden_size: int = 256
     num_hidden_layers: int = 2
-    cell_type: Literal["lstm", "gru", "rnn"] = "lstm"
+    cell_type: CellType = "lstm"
     input_dropout: float | int = 0.1
     hidden_dropout: float | int = 0.1
     output_dropout: float | int = 0.0

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
+from .errors import CheckpointError
 from .generation_char_lstm import GATES, CharLstmDecoder, choose, expected_shapes, sampling_settings
 from .tokenization_char_lstm import NEWLINE, PAD_TOKEN
 
@@ -21,10 +22,6 @@ LEAST = {"vocab_size": 1, "embedding_size": 0, "hidden_size": 1, "num_hidden_lay
 MOST_LABELS = 10_000  # transformers makes a name for each
 RECORDED = {"weights_sha256": "model.safetensors", "tokenizer_sha256": "tokenizer.json"}  # in evaluation.json
 NEEDED = ("config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
-
-
-class CheckpointError(ValueError):
-    """A checkpoint whose parts are missing, broken, or disagree."""
 
 
 def load(model_id: str | Path, *, revision: str | None = None):

@@ -1,10 +1,13 @@
-"""The README's tables, from the committed results alone."""
+"""The tables of README and docs, from the committed results alone."""
 
 import json
 import re
 from functools import partial
+from pathlib import Path
 
-from scripts.benchmarks.common import CELLS, PRETRAINED, RESULTS
+from char_lstm.paths import CHECKOUT, PRETRAINED, RESULTS
+
+from .common import CELLS
 
 
 def cells_table() -> str:
@@ -190,10 +193,15 @@ TABLES = {
 }
 
 
-def with_tables(readme: str) -> str:
-    """The README with what stands between each pair of table marks made anew."""
+def pages() -> list[Path]:
+    """README and docs, whose tables are made here."""
+    return [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
+
+
+def with_tables(page: str) -> str:
+    """A page with what stands between each pair of table marks made anew."""
     for name, table in TABLES.items():
         begin, end = f"<!-- table: {name} -->\n", "<!-- end -->"
         pattern = re.compile(re.escape(begin) + r".*?" + re.escape(end), re.DOTALL)
-        readme = pattern.sub(lambda _, table=table, begin=begin, end=end: begin + table() + "\n" + end, readme)
-    return readme
+        page = pattern.sub(lambda _, table=table, begin=begin, end=end: begin + table() + "\n" + end, page)
+    return page

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, load_model, save_file, save_model
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from transformers import TrainerCallback, TrainingArguments
 
-from char_lstm.modeling_char_lstm import RecurrentCache
+from char_lstm.state_char_lstm import RecurrentCache
 from scripts.files import write_json
 from scripts.streaming import TextStream
 

@@ -32,7 +32,7 @@ from transformers import HfArgumentParser
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # scripts know each other as scripts.x
 
 from char_lstm import load, normalise
-from char_lstm.cells_char_lstm import CELL_STEPS
+from char_lstm.cells import CELL_STEPS
 from char_lstm.loading import CheckpointError
 from scripts.files import write_json
 
@@ -50,7 +50,7 @@ class ExportArguments:
 
 
 class OneStep(nn.Module):
-    """The step as `cells_char_lstm` writes it, from a character to the scores of the next."""
+    """The step as `cells.py` writes it, from a character to the scores of the next."""
 
     def __init__(self, model):
         super().__init__()

@@ -6,7 +6,7 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from char_lstm import build_tokenizer, load_decoder
-from char_lstm.generation_char_lstm import as_decoder
+from char_lstm.decoder_char_lstm import as_decoder
 from char_lstm.loading import CheckpointError
 from scripts import distillation, train
 from scripts.build_corpus import ids_of, load_corpus

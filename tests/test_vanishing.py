@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from char_lstm import inspect_text, normalise
-from char_lstm.cells_char_lstm import CELL_STEPS, initial_state, unroll
+from char_lstm.cells import CELL_STEPS, initial_state, unroll
 from scripts.vanishing import REACH, READ, gradient_back, main, times_three, why
 
 CELLS = ["rnn", "lstm", "gru"]

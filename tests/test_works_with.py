@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from char_lstm import load
-from char_lstm.modeling_char_lstm import RecurrentCache
+from char_lstm.state_char_lstm import RecurrentCache
 from scripts.evaluate import score_carried
 from tests.conftest import ALICE
 from tests.hub import running_hub

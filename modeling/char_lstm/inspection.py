@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .cells_char_lstm import CELL_STEPS, initial_state, unroll
+from .cells import CELL_STEPS, initial_state, unroll
 from .tokenization_char_lstm import normalise
 
 TOP = 5  # predictions kept for each character

@@ -8,6 +8,7 @@ ROOT = Path(__file__).resolve().parent.parent
 STORY = ROOT / "tests" / "data" / "lighthouse.txt"
 ALICE = ROOT / "modeling" / "pretrained" / "alice"
 INTENTS = ROOT / "modeling" / "pretrained" / "intents"
+CODE = sorted(path.name for path in (ROOT / "modeling" / "char_lstm").glob("*_char_lstm.py"))  # saved with every model
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from char_lstm import load
-from char_lstm.modeling_char_lstm import RecurrentCache
+from char_lstm.state_char_lstm import RecurrentCache
 from char_lstm.training.evaluation import score_carried
 from tests.conftest import ALICE
 from tests.stand_in import running_hub

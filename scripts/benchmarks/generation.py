@@ -9,7 +9,8 @@ import torch
 from transformers import GenerationMixin
 
 from char_lstm import CharLstmForCausalLM, load
-from char_lstm.generation_char_lstm import CharLstmDecoder, as_decoder, generate_text, sample, sampling_settings
+from char_lstm.decoder_char_lstm import CharLstmDecoder, as_decoder
+from char_lstm.generation_char_lstm import generate_text, sample, sampling_settings
 from char_lstm.paths import CHECKOUT, PRETRAINED
 
 from .common import CELLS, interleaved

@@ -8,7 +8,7 @@ from datasets import Dataset, DatasetDict
 from huggingface_hub import ModelCard
 
 from char_lstm import NoveltyIndex, cli, generate_text, load, measure_novelty
-from tests.conftest import ALICE, ROOT
+from tests.conftest import ALICE, CODE, ROOT
 
 PACKAGE = ROOT / "modeling" / "char_lstm"
 SETTINGS = {
@@ -44,7 +44,7 @@ def packaged(run, tmp_path):
 def test_a_packaged_model_holds_all_that_a_hub_repository_needs_and_nothing_else(packaged):
     assert {file.name for file in packaged.iterdir()} == {
         *("config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"),
-        *(f"{part}_char_lstm.py" for part in ("configuration", "modeling", "generation", "tokenization")),
+        *CODE,
         *("evaluation.json", "samples.json", "loss.png", "README.md"),
     }
     load(packaged)

@@ -13,7 +13,7 @@ from transformers import pipeline
 from char_lstm import CharLstmConfig, CharLstmForSequenceClassification, build_tokenizer, cli
 from char_lstm.training import intents
 from char_lstm.verbs import classify
-from tests.conftest import INTENTS, ROOT
+from tests.conftest import CODE, INTENTS, ROOT
 from tests.test_modeling import CELLS, SIDES, close, pad
 
 QUESTION = "what time is it?"
@@ -138,7 +138,7 @@ class TestTraining:
     def test_its_folder_is_what_the_pipeline_loads_with_the_names_of_the_intents(self, trained):
         assert {file.name for file in trained.iterdir()} == {
             *("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"),
-            *(f"{part}_char_lstm.py" for part in ("configuration", "modeling", "generation", "tokenization")),
+            *CODE,
             *("evaluation.json", "README.md"),
         }
         answers = pipeline("text-classification", model=str(trained))(["Hello!", "What TIME is it?"], batch_size=2)

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
 from transformers import Trainer, TrainerCallback
 
-from ...modeling_char_lstm import RecurrentCache
+from ...state_char_lstm import RecurrentCache
 from ..checkpoints import reporting_failed_write
 from ..targets import soft_targets
 from .base import Reading, process_loader

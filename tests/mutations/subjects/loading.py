@@ -19,7 +19,7 @@ MUTATIONS = [
     ),
     Mutation(
         "Auto classes not taught when transformers comes later",
-        "char_lstm._auto",
+        "char_lstm._auto:register_when_needed",
         "    sys.meta_path.insert(0, RegisterAfterImport())\n",
         "",
         "tests/test_loading.py::TestInAFreshProcess",

@@ -8,8 +8,8 @@
     python scripts/benchmark.py quality --dataset data/alice --json scripts/results/quality.json
     python scripts/benchmark.py tables
 
-Each writes a JSON with the machine it ran on, and a PNG beside it; `tables` writes the README's tables anew from the
-committed results.
+Each writes a JSON with the machine it ran on, and a PNG beside it; `tables` writes the tables of the README and of docs/
+anew from the committed results.
 """
 
 import os
@@ -25,7 +25,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # scripts know each other as scripts.x
 
 from scripts.benchmarks import tables
-from scripts.benchmarks.common import RESULTS, ROOT, machine, plot
+from scripts.benchmarks.common import RESULTS, machine, plot
 from scripts.files import write_json
 
 VERBS = {
@@ -37,7 +37,7 @@ VERBS = {
     "serving": "20 clients of the Space against one",
     "variants": "a table of recipes that differ in one thing, from configs/variants.yaml",
     "temperatures": "what Alice writes at temperatures from 0.2 to 1.2, and how much of it is new",
-    "quality": "nats per character on the test split, beside counting and a transformer of the same size",
+    "quality": "nats per character on the test split, beside an n-gram model and a transformer of the same size",
 }
 
 
@@ -56,12 +56,11 @@ def main(argv: list[str] | None = None) -> None:
     verbs.choices["quality"].add_argument("--minutes", type=float, default=10, help="the transformer's training time")
     verbs.choices["variants"].add_argument("--text", required=True, help="the text that all of them learn")
     verbs.choices["variants"].add_argument("--table", required=True, help="which table of configs/variants.yaml")
-    verbs.add_parser("tables", help="make the README's tables from the committed results")
+    verbs.add_parser("tables", help="make the tables of the README and of docs/ from the committed results")
     options = vars(parser.parse_args(argv))
 
     if options["verb"] == "tables":
-        readme = ROOT / "README.md"
-        readme.write_text(tables.with_tables(readme.read_text(encoding="utf-8")), encoding="utf-8")
+        tables.write_tables()
         return
     verb = options.pop("verb")
     measure = import_module(f"scripts.benchmarks.{verb}").measure

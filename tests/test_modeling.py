@@ -490,6 +490,16 @@ class TestConfig:
         config.save_pretrained(tmp_path)
         assert CharLstmConfig.from_pretrained(tmp_path).to_dict() == config.to_dict()
 
+    @pytest.mark.parametrize("kind", [CharLstmModel, CharLstmForCausalLM, CharLstmForSequenceClassification])
+    def test_whichever_class_was_saved_every_auto_class_finds_its_own(self, tmp_path, kind):
+        kind(CharLstmConfig(hidden_size=8)).save_pretrained(tmp_path)
+        assert json.loads((tmp_path / "config.json").read_text())["auto_map"] == {
+            "AutoConfig": "configuration_char_lstm.CharLstmConfig",
+            "AutoModel": "modeling_char_lstm.CharLstmModel",
+            "AutoModelForCausalLM": "modeling_char_lstm.CharLstmForCausalLM",
+            "AutoModelForSequenceClassification": "modeling_char_lstm.CharLstmForSequenceClassification",
+        }
+
     def test_the_embedding_is_as_wide_as_the_layers_unless_told(self):
         assert CharLstmConfig(hidden_size=64).embedding_size == 64
         assert CharLstmConfig(hidden_size=64, embedding_size=8).input_size == 8

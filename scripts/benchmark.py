@@ -8,8 +8,8 @@
     python scripts/benchmark.py quality --dataset data/alice --json scripts/results/quality.json
     python scripts/benchmark.py tables
 
-Each writes a JSON with the machine it ran on, and a PNG beside it; `tables` writes the tables of the README and of docs/
-anew from the committed results.
+Each writes a JSON with the machine it ran on, and a PNG beside it; `tables` writes the tables of the README and of
+docs/ anew from the committed results.
 """
 
 import os

@@ -1,5 +1,6 @@
 """What the graph promises: the assignment's layers, an explicit state, and padding that nobody can see."""
 
+import json
 from itertools import pairwise
 
 import pytest
@@ -8,7 +9,13 @@ from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from char_lstm import CharLstmConfig, CharLstmForCausalLM, CharLstmModel, modeling_char_lstm
+from char_lstm import (
+    CharLstmConfig,
+    CharLstmForCausalLM,
+    CharLstmForSequenceClassification,
+    CharLstmModel,
+    modeling_char_lstm,
+)
 
 SIDES = ["left", "right", "both"]
 CELLS = ["lstm", "gru", "rnn"]

@@ -6,7 +6,6 @@ from functools import partial
 
 from scripts.benchmarks.common import CELLS, PRETRAINED, RESULTS, ROOT
 
-
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 MODELS = {
     "alice": "the assignment",

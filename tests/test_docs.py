@@ -2,11 +2,13 @@
 
 import re
 import tomllib
+import unicodedata
 from pathlib import Path
 
 import pytest
 import yaml
 
+from char_lstm.tokenization_char_lstm import fold
 from tests import newcomer
 from tests.conftest import ROOT
 
@@ -108,6 +110,16 @@ def test_a_mark_leaves_out_or_shortens_the_block_below_it_alone():
     assert [third.shortened(command) for command in third.commands()] == ["two b --less 1", "three"]
 
 
+def test_the_examples_of_what_is_normalised_away_are_what_the_normaliser_does():
+    page = (ROOT / "docs" / "languages.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*?) \| (`[^|]*?) \|", page, re.MULTILINE)
+    assert len(rows) >= 10
+    for written, read in rows:
+        text = " ".join(re.findall(r"`([^`]+)`", written))
+        expected = " ".join(re.findall(r"`([^`]+)`|newline", read.replace("newline", "`\n`"))).replace(" \n", "\n")
+        assert fold(text).lstrip(" ") == unicodedata.normalize("NFKD", expected.replace("\n ", "\n")), written
+
+
 def test_the_citation_is_of_this_version_and_these_authors():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert {"cff-version", "message", "title", "authors", "version", "license"} <= citation.keys()
@@ -129,11 +141,10 @@ def test_a_wheel_that_is_named_is_that_of_this_version(page):
 
 def test_every_target_that_a_page_calls_is_the_makefiles():
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    texts = [page.read_text(encoding="utf-8") for page in PAGES]
-    texts += [
-        (ROOT / name).read_text(encoding="utf-8") for name in (".pre-commit-config.yaml", ".github/workflows/ci.yml")
-    ]
-    called = {name for text in texts for name in re.findall(r"(?:^|`|run: |entry: )make ([a-z]+)", text, re.MULTILINE)}
+    texts = [prose(page) for page in PAGES] + [path.read_text(encoding="utf-8") for path in (HOOKS, WORKFLOW)]
+    commands = [c for page in PAGES for b in newcomer.blocks(page.read_text(encoding="utf-8")) for c in b.commands()]
+    called = {name for text in texts for name in re.findall(r"(?:`|run: |entry: )make ([a-z]+)", text)}
+    called |= {name for command in commands for name in re.findall(r"^make ([a-z]+)", command)}
     assert {"generate", "test", "lint", "train"} <= called <= targets
 
 

@@ -1,79 +1,11 @@
-"""Measures the project against baselines in the same run; quotes nothing that it did not measure.
-
-    python scripts/benchmark.py generation --json scripts/results/generation.json
-    python scripts/benchmark.py training --dataset data/alice --json scripts/results/training.json
-    python scripts/benchmark.py memory --json scripts/results/memory.json
-    python scripts/benchmark.py scale --json scripts/results/scale.json
-    python scripts/benchmark.py streaming --json scripts/results/streaming.json
-    python scripts/benchmark.py quality --dataset data/alice --json scripts/results/quality.json
-    python scripts/benchmark.py tables
-
-Each writes a JSON with the machine it ran on, and a PNG beside it; `tables` writes the tables of the README and of
-docs/ anew from the committed results.
-"""
+"""Measures the project against baselines; `--help` lists what."""
 
 import os
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when numpy is imported
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import argparse
-import sys
-from importlib import import_module
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # scripts know each other as scripts.x
-
-from scripts.benchmarks import tables
-from scripts.benchmarks.common import RESULTS, machine, plot
-from scripts.files import write_json
-
-VERBS = {
-    "generation": "500 characters against their floor and the library's loop",
-    "training": "characters a second against a bare nn.LSTM loop, and the share of padding",
-    "memory": "what a training step holds, by the length of its rows, with and without gradient checkpointing",
-    "scale": "corpora of 1, 10 and 100 MB: seconds, memory, training speed",
-    "streaming": "texts of 10 MB, 100 MB and 1 GB read as streams: memory and speed",
-    "serving": "20 clients of the Space against one",
-    "variants": "a table of recipes that differ in one thing, from configs/variants.yaml",
-    "temperatures": "what Alice writes at temperatures from 0.2 to 1.2, and how much of it is new",
-    "quality": "nats per character on the test split, beside an n-gram model and a transformer of the same size",
-}
-
-
-def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    for name, what in VERBS.items():
-        verb = verbs.add_parser(name, help=what)
-        verb.add_argument(
-            "--json", type=Path, help="where the figures go, and a PNG beside it; default: scripts/results"
-        )
-        if name in ("generation", "training", "serving"):
-            verb.add_argument("--repeats", type=int, default=9, help="runs of each candidate; medians are kept")
-    for name in ("training", "quality"):
-        verbs.choices[name].add_argument("--dataset", required=True, help="a folder written by build_corpus.py")
-    verbs.choices["quality"].add_argument("--minutes", type=float, default=10, help="the transformer's training time")
-    verbs.choices["variants"].add_argument("--text", required=True, help="the text that all of them learn")
-    verbs.choices["variants"].add_argument("--table", required=True, help="which table of configs/variants.yaml")
-    verbs.add_parser("tables", help="make the tables of the README and of docs/ from the committed results")
-    options = vars(parser.parse_args(argv))
-
-    if options["verb"] == "tables":
-        tables.write_tables()
-        return
-    verb = options.pop("verb")
-    measure = import_module(f"scripts.benchmarks.{verb}").measure
-    path = options.pop("json") or RESULTS / f"{options.get('table', verb)}.json"
-    if "table" in options:  # long: it writes row by row
-        options["json_path"] = path
-    results = measure(**options)
-    results = {"machine": machine(), **results}
-    write_json(path, results)
-    plot(results, path.with_suffix(".png"))
-    for name, figure in results["figures"].items():
-        print(f"{name:60} {figure:8.3f}")
-
+from benchmarks.cli import main
 
 if __name__ == "__main__":
     main()

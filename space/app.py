@@ -32,8 +32,9 @@ from starlette.middleware import Middleware
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
 import char_lstm
-from char_lstm import NoveltyIndex, inspector, load, load_decoder, measure_novelty, normalise, stream_text
+from char_lstm import NoveltyIndex, load, load_decoder, measure_novelty, normalise, stream_text
 from char_lstm.generation_char_lstm import sampling_settings
+from char_lstm.inspection import page as inspector
 from char_lstm.loading import CheckpointError
 
 HERE = Path(__file__).resolve().parent
@@ -224,10 +225,10 @@ def usual_settings():
 
 
 def read_inside(text: str | None, model: str) -> Iterator[dict]:
-    """What `inspector.read` yields."""
+    """What `inspector_data` yields."""
     check_model(model)
     try:
-        yield from inspector.read(*reader(model), str(text or ""), model)
+        yield from inspector.inspector_data(*reader(model), str(text or ""), model)
     except (CheckpointError, ValueError) as error:
         raise for_people(error) from error
 

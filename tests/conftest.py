@@ -8,6 +8,7 @@ ROOT = Path(__file__).resolve().parent.parent
 STORY = ROOT / "tests" / "data" / "lighthouse.txt"
 ALICE = ROOT / "modeling" / "pretrained" / "alice"
 INTENTS = ROOT / "modeling" / "pretrained" / "intents"
+CODE = sorted(path.name for path in (ROOT / "modeling" / "char_lstm").glob("*_char_lstm.py"))  # saved with every model
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +62,7 @@ def saved(model, tokenizer, tmp_path) -> Path:
 @pytest.fixture(scope="session")
 def corpus(story, tmp_path_factory) -> Path:
     """The story as build_corpus.py writes it."""
-    from scripts.build_corpus import build_corpus
+    from char_lstm.corpus.build import build_corpus
 
     folder = tmp_path_factory.mktemp("corpus")
     (folder / "story.txt").write_text(story, encoding="utf-8")
@@ -74,7 +75,7 @@ def hub(tmp_path, monkeypatch):
     """The stand-in, known to the client in this process, which waits for nothing."""
     from huggingface_hub import constants
 
-    from tests.hub import running_hub
+    from tests.stand_in import running_hub
 
     (tmp_path / "hub").mkdir()
     with running_hub(tmp_path / "hub") as hub:
@@ -90,6 +91,6 @@ def hub(tmp_path, monkeypatch):
 @pytest.fixture
 def untried(monkeypatch):
     """Leaves out the trials in fresh processes, which take seconds."""
-    from scripts import publish
+    from char_lstm.hub import checks
 
-    monkeypatch.setattr(publish, "run_alone", lambda *_, **__: None)
+    monkeypatch.setattr(checks, "run_alone", lambda *_, **__: None)

@@ -14,7 +14,9 @@ from collections.abc import Callable
 import matplotlib.backends.backend_agg
 import matplotlib.figure  # noqa: F401
 
-from scripts import build_corpus, train  # noqa: F401, for the processes to have
+import char_lstm.corpus.build
+import char_lstm.training.run
+import char_lstm.verbs.train  # noqa: F401, for the processes to have
 
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload([__name__])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from char_lstm.cells_char_lstm import CELL_STEPS, initial_state, unroll
+from char_lstm.cells import CELL_STEPS, initial_state, unroll
 
 LAYERS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 GATES = {

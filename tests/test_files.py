@@ -5,11 +5,11 @@ import json
 
 import pytest
 
-from scripts.files import write_json, write_whole
+from char_lstm.files import write_file, write_json
 
 
 def test_a_file_and_its_folder_are_made(tmp_path):
-    write_whole(tmp_path / "new" / "page.html", "é")
+    write_file(tmp_path / "new" / "page.html", "é")
     assert (tmp_path / "new" / "page.html").read_text(encoding="utf-8") == "é"
 
 

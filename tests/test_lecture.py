@@ -9,11 +9,11 @@ import pytest
 
 from tests.conftest import ROOT
 
-NOTEBOOK = ROOT / "scripts" / "lecture.ipynb"
+NOTEBOOK = ROOT / "docs" / "lecture.ipynb"
 CELLS = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
 
 
-@pytest.fixture(scope="module", params=[ROOT, NOTEBOOK.parent], ids=["from the root", "from scripts"])
+@pytest.fixture(scope="module", params=[ROOT, NOTEBOOK.parent], ids=["from the root", "from docs"])
 def lecture(request) -> tuple[dict, list[str]]:
     """Runs the code cells in order in one namespace: the names they leave, and what each of them printed."""
     names, printed = {}, []

@@ -12,10 +12,10 @@ import pytest
 import transformers
 
 from char_lstm import load, load_decoder
+from char_lstm.hub.assemble import LEFT_OUT
 from char_lstm.loading import CheckpointError
-from scripts import publish
 from tests.conftest import ROOT
-from tests.hub import running_hub
+from tests.stand_in import running_hub
 
 PICKLES = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "shelve", "marshal", "jsonpickle"}
 UNPICKLING = {"read_pickle", "unsafe_load", "full_load", "load_module"}
@@ -108,7 +108,7 @@ def test_a_pickle_beside_a_checkpoint_or_in_the_place_of_its_weights_is_not_read
 
 
 def test_the_trainers_pickle_which_holds_its_settings_is_not_published():
-    assert publish.LEFT_OUT("", ["training_args.bin", "model.safetensors"]) == {"training_args.bin"}
+    assert LEFT_OUT("", ["training_args.bin", "model.safetensors"]) == {"training_args.bin"}
 
 
 def test_the_pages_pin_the_revision_of_remote_code_and_say_why():
@@ -127,11 +127,11 @@ def test_the_token_is_in_no_word_and_no_log_however_much_is_logged(tmp_path):
     script = f"""
 import logging
 from char_lstm import load
-from scripts import build_corpus
+from char_lstm import cli
 logging.basicConfig(level=logging.DEBUG)
 for command in (
     lambda: load("someone/model"),
-    lambda: build_corpus.main(["--dataset_name", "someone/corpus", "--output_dir", {str(tmp_path / "corpus")!r}]),
+    lambda: cli.run("build", ["--dataset_name", "someone/corpus", "--output_dir", {str(tmp_path / "corpus")!r}]),
 ):
     try:
         command()

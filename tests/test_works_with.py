@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from char_lstm import load
-from char_lstm.modeling_char_lstm import RecurrentCache
-from scripts.evaluate import score_carried
+from char_lstm.state_char_lstm import RecurrentCache
+from char_lstm.training.evaluation import score_carried
 from tests.conftest import ALICE
-from tests.hub import running_hub
+from tests.stand_in import running_hub
 
 
 def test_torch_export_of_one_step(model, tokenizer):

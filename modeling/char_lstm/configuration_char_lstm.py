@@ -1,9 +1,20 @@
 """Configuration of the character LSTM: only what changes the graph."""
 
+import os
+from pathlib import Path
 from typing import Literal
 
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
+
+CellType = Literal["lstm", "gru", "rnn"]
+
+
+def unlink_code(folder: str | os.PathLike, pattern: str) -> None:
+    """Removes links to code, so that saving writes files there and not, through a link, into the source itself."""
+    for path in Path(folder).glob(pattern):
+        if path.is_symlink():
+            path.unlink()
 
 
 @strict
@@ -37,7 +48,7 @@ class CharLstmConfig(PreTrainedConfig):
     embedding_size: int | None = None
     hidden_size: int = 256
     num_hidden_layers: int = 2
-    cell_type: Literal["lstm", "gru", "rnn"] = "lstm"
+    cell_type: CellType = "lstm"
     input_dropout: float | int = 0.1
     hidden_dropout: float | int = 0.1
     output_dropout: float | int = 0.0
@@ -67,6 +78,11 @@ class CharLstmConfig(PreTrainedConfig):
     def input_size(self) -> int:
         """Width of the first layer's input: `vocab_size` for one-hot characters, else `embedding_size`."""
         return self.embedding_size or self.vocab_size
+
+    def save_pretrained(self, save_directory: str | os.PathLike, *args, **kwargs):
+        """As transformers saves it; what was a link to this file's code becomes a file."""
+        unlink_code(save_directory, "configuration_char_lstm.py")
+        return super().save_pretrained(save_directory, *args, **kwargs)
 
     def validate_sizes(self):
         """Called by `strict` whenever a configuration is made."""

@@ -14,17 +14,15 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
-from .generation_char_lstm import GATES, CharLstmDecoder, choose, expected_shapes, sampling_settings
+from .decoder_char_lstm import GATES, CharLstmDecoder, expected_shapes
+from .errors import CheckpointError
+from .generation_char_lstm import choose, sampling_settings
 from .tokenization_char_lstm import NEWLINE, PAD_TOKEN
 
 LEAST = {"vocab_size": 1, "embedding_size": 0, "hidden_size": 1, "num_hidden_layers": 1, "bos_token_id": 0}
 MOST_LABELS = 10_000  # transformers makes a name for each
 RECORDED = {"weights_sha256": "model.safetensors", "tokenizer_sha256": "tokenizer.json"}  # in evaluation.json
 NEEDED = ("config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
-
-
-class CheckpointError(ValueError):
-    """A checkpoint whose parts are missing, broken, or disagree."""
 
 
 def load(model_id: str | Path, *, revision: str | None = None):
@@ -85,6 +83,7 @@ def _read_checked(folder: Path):
     for name in NEEDED:
         if not (folder / name).is_file():
             raise CheckpointError(f"{folder / name} is missing")
+    _check_code(folder)
     config = _read_json(folder / "config.json")
     _check_config(config, folder / "config.json")
     weights = _read_weights(folder / "model.safetensors")
@@ -97,6 +96,16 @@ def _read_checked(folder: Path):
     if (folder / "evaluation.json").exists():
         _check_record(_read_json(folder / "evaluation.json"), folder)
     return config, generation_config, weights, tokenizer
+
+
+def _check_code(folder: Path) -> None:
+    """Code in a folder of this repository is a link, which git without symlinks checks out as the path in a file."""
+    for path in folder.glob("*_char_lstm.py"):
+        if path.read_bytes().startswith(b"../"):
+            raise CheckpointError(
+                f"{path} holds the path of the code instead of the code, because git made no symbolic links: run "
+                "`git config core.symlinks true`, then check out again"
+            )
 
 
 def _read_json(path: Path) -> SimpleNamespace:

@@ -5,17 +5,15 @@ text in two halves equals the text whole), and padding is exact (pads on either 
 real characters, nor the state, nor the loss).
 """
 
+import os
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.utils.checkpoint import checkpoint
-from transformers import Cache, GenerationMixin, PreTrainedModel
+from transformers import GenerationMixin, PreTrainedModel
 from transformers import initialization as init
-from transformers.cache_utils import CacheLayerMixin
 from transformers.generation import GenerateDecoderOnlyOutput
 from transformers.modeling_outputs import (
     BaseModelOutputWithPast,
@@ -23,62 +21,14 @@ from transformers.modeling_outputs import (
     SequenceClassifierOutputWithPast,
 )
 
-from .configuration_char_lstm import CharLstmConfig
-from .generation_char_lstm import as_decoder, expected_shapes, write
+from .configuration_char_lstm import CharLstmConfig, unlink_code
+from .decoder_char_lstm import as_decoder, expected_shapes
+from .generation_char_lstm import write
+from .layers_char_lstm import LockedDropout, Padding, _hidden_dropout, _without_autocast
+from .state_char_lstm import RecurrentCache
 
 RECURRENT_LAYERS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 SEGMENT = 256  # characters that gradient checkpointing computes anew at a time
-
-
-class RecurrentCacheLayer(CacheLayerMixin):
-    """The state of one layer: `keys` is its past output h, `values` its cell state c, both (batch, hidden).
-
-    Cells without a cell state hold h twice.
-    """
-
-    def __init__(self, output: Tensor, cell_state: Tensor, seen: int):
-        super().__init__()
-        self.keys, self.values, self.seen = output, cell_state, seen
-        self.is_initialized = True
-
-    def get_seq_length(self) -> int:
-        """Characters read so far, pads included, as `generate` counts them."""
-        return self.seen
-
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        return self.seen + query_length, 0
-
-    def get_max_length(self) -> int:
-        return -1
-
-    get_max_cache_shape = get_max_length  # its name in transformers 5.17
-
-    def batch_repeat_interleave(self, repeats: int) -> None:
-        self.keys = self.keys.repeat_interleave(repeats, dim=0)
-        self.values = self.values.repeat_interleave(repeats, dim=0)
-
-    def batch_select_indices(self, indices: Tensor) -> None:
-        self.keys, self.values = self.keys[indices], self.values[indices]
-
-    def crop(self, *_):
-        raise NotImplementedError("a recurrent state cannot forget its last characters; start again from the text")
-
-    def lazy_initialization(self, *_):
-        raise NotImplementedError("a recurrent state is made by the model's forward")
-
-    update = lazy_initialization
-
-
-class RecurrentCache(Cache):
-    """The recurrent state of a whole model, as `past_key_values`. `forward` returns a new one and changes none."""
-
-    def __init__(self, states: list[tuple[Tensor, Tensor]], seen: int):
-        super().__init__(layers=[RecurrentCacheLayer(*state, seen) for state in states])
-
-    @property
-    def states(self) -> list[tuple[Tensor, Tensor]]:
-        """(h, c) of each layer, each (batch, hidden)."""
-        return [(layer.keys, layer.values) for layer in self.layers]
 
 
 class CharLstmPreTrainedModel(PreTrainedModel):
@@ -86,6 +36,11 @@ class CharLstmPreTrainedModel(PreTrainedModel):
     base_model_prefix = "model"
     supports_gradient_checkpointing = True
     _is_stateful = True  # no assisted decoding: a state cannot step back
+
+    def save_pretrained(self, save_directory: str | os.PathLike, *args, **kwargs):
+        """As transformers saves it; what were links to the code become files."""
+        unlink_code(save_directory, "*_char_lstm.py")
+        return super().save_pretrained(save_directory, *args, **kwargs)
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module):
@@ -111,23 +66,6 @@ class CharLstmPreTrainedModel(PreTrainedModel):
             bound = module.in_features**-0.5  # small first scores: larger ones learn the training text by heart sooner
             init.uniform_(module.weight, -bound, bound)
             init.zeros_(module.bias)
-
-
-class LockedDropout(nn.Dropout):
-    """Dropout with one mask a row, the same at every character (Gal and Ghahramani 2016)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * super().forward(x.new_ones(x.shape[0], 1, x.shape[2]))  # (batch, time, hidden)
-
-
-def _without_autocast(device: torch.device) -> AbstractContextManager:
-    """Recurrence in the weights' own precision: a cell state counts far, and bfloat16 has eight bits to count with."""
-    active = torch.is_autocast_enabled(device.type)
-    return torch.autocast(device.type, enabled=False) if active else nullcontext()
-
-
-def _hidden_dropout(config: CharLstmConfig, rate: float) -> nn.Dropout:
-    return LockedDropout(rate) if config.locked_dropout else nn.Dropout(rate)
 
 
 class CharLstmModel(CharLstmPreTrainedModel):
@@ -210,7 +148,7 @@ class CharLstmModel(CharLstmPreTrainedModel):
         return output if return_dict else output.to_tuple()
 
     def _read(
-        self, hidden: Tensor, past: list, padding: "Padding", every_layer: bool, between: list[Callable] | None = None
+        self, hidden: Tensor, past: list, padding: Padding, every_layer: bool, between: list[Callable] | None = None
     ) -> tuple[list[Tensor], list]:
         """All layers over `hidden`, (batch, time, input), each from its part of the state `past`.
 
@@ -226,7 +164,7 @@ class CharLstmModel(CharLstmPreTrainedModel):
             states.append(state)
         return all_hidden if every_layer else all_hidden[-1:], states
 
-    def _read_in_segments(self, hidden: Tensor, past: list, padding: "Padding", every_layer: bool):
+    def _read_in_segments(self, hidden: Tensor, past: list, padding: Padding, every_layer: bool):
         """`_read` for long rows: backward computes the inside of each segment anew from the state before it.
 
         The gradients are exact, all along the row; kept meanwhile are the segments' outputs and states alone (Chen et
@@ -244,67 +182,6 @@ class CharLstmModel(CharLstmPreTrainedModel):
             outputs.append(output)
             start += segment.shape[1]
         return [torch.cat(layer, dim=1) for layer in zip(*outputs, strict=True)], past
-
-
-class Padding:
-    """Makes pads invisible: real characters move to the front, run as packed sequences, and move back.
-
-    `order` (batch, time) says where each position's character comes from, `lengths` (batch,) how many are real;
-    both are `None` where there is nothing to do.
-    """
-
-    def __init__(self, order: Tensor | None = None, lengths: Tensor | None = None):
-        self.order, self.lengths = order, lengths
-
-    @classmethod
-    def of(cls, attention_mask: Tensor | None, time: int, *, state_wanted: bool) -> "Padding":
-        if attention_mask is None:
-            return cls()
-        real = attention_mask[:, -time:].bool()  # (batch, time)
-        if time == 1:  # one step of decoding: no data-dependent branch, so that it can be captured and exported
-            return cls(lengths=real.sum(dim=1))
-        if real.all():
-            return cls()
-        if (real[:, 1:] <= real[:, :-1]).all():  # pads on the right alone: outputs are causal, only the state sees them
-            return cls(lengths=real.sum(dim=1)) if state_wanted else cls()
-        order = real.int().argsort(dim=1, descending=True, stable=True)
-        return cls(order, real.sum(dim=1) if state_wanted else None)
-
-    def between(self, start: int, stop: int) -> "Padding":
-        """That of the columns from `start` to before `stop`, once the real characters are at the front."""
-        return Padding(lengths=None if self.lengths is None else (self.lengths - start).clamp(0, stop - start))
-
-    def to_front(self, x: Tensor) -> Tensor:
-        """(batch, time, width) with the real characters first."""
-        return x if self.order is None else _take(x, self.order)
-
-    def to_place(self, x: Tensor) -> Tensor:
-        """(batch, time, width) with every character where it was."""
-        return x if self.order is None else _take(x, self.order.argsort(dim=1))
-
-    def run(self, layer: nn.RNNBase, x: Tensor, state: tuple[Tensor, Tensor], is_lstm: bool):
-        """Runs one layer over x, (batch, time, width); returns its output, (batch, time, hidden), and its state."""
-        past = tuple(part.unsqueeze(0) for part in state) if is_lstm else state[0].unsqueeze(0)
-
-        if x.shape[1] == 0:  # nothing to read
-            return x.new_zeros(x.shape[0], 0, state[0].shape[1]), state
-        if self.lengths is None or x.shape[1] == 1:
-            output, last = layer(x, past)
-        else:
-            lengths = self.lengths.clamp(min=1).cpu()
-            packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
-            output, last = layer(packed, past)
-            output, _ = pad_packed_sequence(output, batch_first=True, total_length=x.shape[1])
-
-        last = tuple(part.squeeze(0) for part in last) if is_lstm else (last.squeeze(0),) * 2
-        if self.lengths is not None:  # a row without a real character keeps its state
-            moved = (self.lengths > 0).unsqueeze(1)  # (batch, 1)
-            last = tuple(torch.where(moved, new, old) for new, old in zip(last, state, strict=True))
-        return output, last
-
-
-def _take(x: Tensor, order: Tensor) -> Tensor:
-    return x.gather(1, order.unsqueeze(-1).expand_as(x))
 
 
 class CharLstmForCausalLM(CharLstmPreTrainedModel, GenerationMixin):

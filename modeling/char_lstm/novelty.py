@@ -12,7 +12,8 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from .loading import CheckpointError, checkpoint_folder
+from .errors import CheckpointError
+from .loading import checkpoint_folder
 
 GRAM = 8  # characters in a hash
 SHORTEST = 20  # characters of a copy, some four words: any two texts in one language share many shorter passages

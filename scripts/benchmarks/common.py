@@ -12,9 +12,6 @@ import numpy as np
 import torch
 import transformers
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-RESULTS = ROOT / "scripts" / "results"
-PRETRAINED = ROOT / "modeling" / "pretrained"
 CELLS = {"LSTM": "alice", "GRU": "alice_gru", "RNN": "alice_rnn"}
 
 

@@ -9,8 +9,11 @@ import torch
 from transformers import GenerationMixin
 
 from char_lstm import CharLstmForCausalLM, load
-from char_lstm.generation_char_lstm import CharLstmDecoder, as_decoder, generate_text, sample, sampling_settings
-from scripts.benchmarks.common import CELLS, PRETRAINED, ROOT, interleaved
+from char_lstm.decoder_char_lstm import CharLstmDecoder, as_decoder
+from char_lstm.generation_char_lstm import generate_text, sample, sampling_settings
+from char_lstm.paths import CHECKOUT, PRETRAINED
+
+from .common import CELLS, interleaved
 
 CHARACTERS = 500
 BATCH = 64
@@ -105,4 +108,4 @@ def _cells_speed(repeats: int, sampling: dict) -> dict[str, float]:
 
 
 def _python(*arguments: str) -> None:
-    subprocess.run([sys.executable, *arguments], cwd=ROOT, check=True, capture_output=True)
+    subprocess.run([sys.executable, *arguments], cwd=CHECKOUT, check=True, capture_output=True)

@@ -8,7 +8,8 @@ import psutil
 import torch
 
 from char_lstm import CharLstmConfig, CharLstmForCausalLM
-from scripts.benchmarks.common import now
+
+from .common import now
 
 SIZES = {"2 x 256": (2, 256, 8), "3 x 1024": (3, 1024, 1)}  # layers, units, rows
 LENGTHS = (100, 1000, 10_000)  # characters of a row

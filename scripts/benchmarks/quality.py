@@ -12,16 +12,16 @@ from torch.nn.functional import cross_entropy
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from char_lstm import load
-from scripts.benchmarks.common import PRETRAINED
-from scripts.build_corpus import ids_of
-from scripts.checkpoints import AverageWeights
-from scripts.evaluate import evaluate, trained_parameters
-from scripts.ngram import KneserNey, nats_per_char
-from scripts.rows import Sentences, collate
-from scripts.train import CharTrainer, Recipe, counted_expectations, training_rows
+from char_lstm.corpus.sequences import ids_of
+from char_lstm.paths import PRETRAINED
+from char_lstm.training.checkpoints import AverageWeights
+from char_lstm.training.evaluation import evaluate
+from char_lstm.training.ngram import KneserNey, nats_per_char
+from char_lstm.training.readings import SentenceReading
+from char_lstm.training.recipe import Recipe
+from char_lstm.training.trainer import CharTrainer
 
 ORDERS = range(3, 11)
-FINAL = "train+validation"
 RECIPES = ("alice", "alice_best")
 WIDTH, LAYERS = 128, 4  # of the transformer: as many parameters as two layers of 256 LSTM units
 TRIAL = 20  # steps that are timed to know how many fit
@@ -62,21 +62,26 @@ def make_transformer(tokenizer, longest: int) -> GPT2LMHeadModel:
     )
 
 
-def train_transformer(corpus: DatasetDict, tokenizer, minutes: float) -> tuple[GPT2LMHeadModel, dict]:
+def train_transformer(dataset: str, tokenizer, minutes: float) -> tuple[GPT2LMHeadModel, dict]:
     """GPT-2's architecture, by the same Trainer, targets, average and schedule on the same rows."""
-    rows = training_rows(corpus, FINAL)
     with tempfile.TemporaryDirectory() as folder:
-        recipe = Recipe(output_dir=folder, eval_strategy="no", save_strategy="no", report_to="none", disable_tqdm=True)
+        recipe = Recipe(
+            dataset=dataset,
+            train_split="train+validation",
+            output_dir=folder,
+            eval_strategy="no",
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+        )
         recipe.learning_rate, recipe.max_steps = 1e-3, TRIAL
-        sentences = Sentences(rows, counted_expectations(recipe, rows, tokenizer))
-        longest = int(sentences.lengths.max()) + 1 + recipe.row_length
+        reading = SentenceReading(recipe)
+        longest = int(reading.rows.lengths.max()) + 1 + recipe.row_length
         for _ in range(2):  # a trial, then as many steps as fit
             torch.manual_seed(recipe.seed)
             model = make_transformer(tokenizer, longest)
             average = AverageWeights(recipe.ema_decay, checkpoint=None)
-            trainer = CharTrainer(
-                model=model, args=recipe, train_dataset=sentences, data_collator=collate, averaging=average
-            )
+            trainer = CharTrainer(reading=reading, model=model, args=recipe, averaging=average)
             start = time.perf_counter()
             trainer.train()
             seconds = time.perf_counter() - start
@@ -107,10 +112,17 @@ def measure(dataset: str, minutes: float) -> dict:
     for name in RECIPES:
         if (PRETRAINED / name).exists():
             model, its_tokenizer = load(PRETRAINED / name)
-            results[name] = {"parameters": trained_parameters(model), **evaluate(model, its_tokenizer, corpus["test"])}
-    transformer, run = train_transformer(corpus, tokenizer, minutes)
+            results[name] = {
+                "parameters": model.num_parameters(only_trainable=True),
+                **evaluate(model, its_tokenizer, corpus["test"]),
+            }
+    transformer, run = train_transformer(dataset, tokenizer, minutes)
     nats = score_transformer(transformer, text_ids(corpus, tokenizer, "test"), Recipe().row_length)
-    results["transformer"] = {"parameters": trained_parameters(transformer), **run, "nats_per_char": nats}
+    results["transformer"] = {
+        "parameters": transformer.num_parameters(only_trainable=True),
+        **run,
+        "nats_per_char": nats,
+    }
     for result in results.values():
         result["bits_per_char"] = result["nats_per_char"] / math.log(2)
     return {

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import psutil
 
-from scripts.benchmarks.common import ROOT
-from scripts.benchmarks.training import characters_a_second
+from char_lstm.paths import CHECKOUT
 
-STORY = ROOT / "tests" / "data" / "lighthouse.txt"
+from .training import characters_a_second
+
+STORY = CHECKOUT / "tests" / "data" / "lighthouse.txt"
 MEGABYTES = (1, 10, 100)
 STEPS = 200
 
@@ -31,7 +32,7 @@ def build(text: Path, folder: Path) -> dict[str, float]:
     """Seconds, processor seconds, and the most memory that build_corpus.py and its workers hold together."""
     command = [sys.executable, "scripts/build_corpus.py", "--text", str(text), "--output_dir", str(folder)]
     start, most, busy = time.perf_counter(), 0, {}
-    process = psutil.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = psutil.Popen(command, cwd=CHECKOUT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while process.poll() is None:
         with suppress(psutil.Error):  # one has just ended
             family = [process, *process.children(recursive=True)]

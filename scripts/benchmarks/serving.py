@@ -14,7 +14,8 @@ from pathlib import Path
 import httpx
 from gradio_client import Client
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+from char_lstm.paths import CHECKOUT
+
 CLIENTS = 20
 ALONE = 10  # texts of the client alone
 FIRST_REQUESTS, ALL_REQUESTS = 50, 500
@@ -34,7 +35,7 @@ def served(*command: str) -> Iterator[tuple[subprocess.Popen, str]]:
         port = free.getsockname()[1]
     environment = os.environ | {"GRADIO_SERVER_PORT": str(port), "GRADIO_ANALYTICS_ENABLED": "False"}
     process = subprocess.Popen(
-        [sys.executable, *command], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, *command], cwd=CHECKOUT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
         yield process, f"http://127.0.0.1:{port}/"

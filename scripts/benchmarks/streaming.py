@@ -9,20 +9,20 @@ from itertools import takewhile
 from multiprocessing import get_context
 from pathlib import Path
 
-from transformers import PreTrainedTokenizerFast
+from char_lstm.corpus.stream import TextStream
+from char_lstm.paths import PRETRAINED
+from char_lstm.verbs.train import read_command
 
-from scripts import train
-from scripts.benchmarks.common import PRETRAINED
-from scripts.benchmarks.scale import write_text
-from scripts.streaming import TextStream
+from .scale import write_text
 
 MEGABYTES = (10, 100, 1000)
 
 
 def open_stream(path: str) -> TextStream:
     rows = ["--per_device_train_batch_size", "64", "--train_split", "train+validation"]
-    recipe = train.parse(["--dataset", path, "--max_steps", "1", *rows])
-    return train.open_stream(recipe, PreTrainedTokenizerFast.from_pretrained(PRETRAINED / "alice"))
+    source = ["--streaming", "true", "--dataset", path, "--tokenizer", str(PRETRAINED / "alice")]
+    recipe = read_command([*source, "--max_steps", "1", *rows])
+    return recipe.reading(recipe).rows
 
 
 def resident_megabytes() -> float:

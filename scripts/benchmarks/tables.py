@@ -4,9 +4,11 @@ import json
 import re
 from functools import partial
 
-from scripts.benchmarks.common import CELLS, PRETRAINED, RESULTS, ROOT
+from char_lstm.paths import CHECKOUT, PRETRAINED, RESULTS
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+from .common import CELLS
+
+PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
 MODELS = {
     "alice": "the assignment",
     "alice_best": "distilled from two teachers and an n-gram model",
@@ -258,9 +260,3 @@ def with_tables(page: str) -> str:
 def mark(name: str) -> str:
     """The line above a table in the source of a page."""
     return f"<!-- table: {name} -->\n"
-
-
-def write_tables() -> None:
-    """Every page of PAGES, its tables made anew."""
-    for page in PAGES:
-        page.write_text(with_tables(page.read_text(encoding="utf-8")), encoding="utf-8")

@@ -3,7 +3,7 @@
 from statistics import mean
 
 from char_lstm import NoveltyIndex, generate_text, load_decoder, measure_novelty
-from scripts.benchmarks.common import PRETRAINED
+from char_lstm.paths import PRETRAINED
 
 TEMPERATURES = (0.2, 0.4, 0.6, 0.8, 1.0, 1.2)
 SEEDS = range(20)

@@ -11,9 +11,13 @@ from torch.nn.functional import cross_entropy, one_hot
 from torch.utils.data import DataLoader
 from transformers import TrainerCallback
 
-from scripts.benchmarks.common import now
-from scripts.rows import JoinedSentences, Sentences, collate
-from scripts.train import CharTrainer, Recipe, make_model, read_corpus
+from char_lstm.training.readings import SentenceReading
+from char_lstm.training.readings.sentences import JoinedSentences, Sentences, collate
+from char_lstm.training.recipe import Recipe
+from char_lstm.training.run import make_model
+from char_lstm.training.trainer import CharTrainer
+
+from .common import now
 
 STEPS = 24  # timed, of each run
 WARM = 4  # steps before them
@@ -64,8 +68,10 @@ def padding(epoch: list[dict]) -> float:
 
 def steps_only(folder: str, dataset: str, steps: int) -> Recipe:
     """The default recipe for `steps` timed steps that nothing interrupts."""
-    recipe = Recipe(
+    return Recipe(
         output_dir=folder,
+        dataset=dataset,
+        ngram_smoothing=0,
         max_steps=WARM + steps,
         eval_strategy="no",
         save_strategy="no",
@@ -73,22 +79,14 @@ def steps_only(folder: str, dataset: str, steps: int) -> Recipe:
         report_to="none",
         disable_tqdm=True,
     )
-    recipe.dataset = dataset
-    return recipe
 
 
-def ours(recipe: Recipe, tokenizer, sentences: Sentences) -> float:
+def ours(reading: SentenceReading) -> float:
     """Seconds of the timed steps by train.py's Trainer."""
     clock = Clock()
-    torch.manual_seed(recipe.seed)
-    trainer = CharTrainer(
-        model=make_model(recipe, tokenizer),
-        args=recipe,
-        train_dataset=sentences,
-        data_collator=collate,
-        callbacks=[clock],
-    )
-    trainer.train()
+    torch.manual_seed(reading.recipe.seed)
+    model = make_model(reading.recipe, reading.tokenizer)
+    CharTrainer(reading=reading, model=model, args=reading.recipe, callbacks=[clock]).train()
     return clock.seconds
 
 
@@ -96,11 +94,10 @@ def characters_a_second(dataset: str, steps: int) -> float:
     """What train.py reads of a corpus, in rows of near even length."""
     with tempfile.TemporaryDirectory() as folder:
         recipe = steps_only(folder, dataset, steps)
-        corpus, tokenizer = read_corpus(recipe)
-        sentences = Sentences(corpus["train"])
-        spans = JoinedSentences(sentences.lengths, recipe.row_length, recipe.per_device_train_batch_size)
-        mean = int(sentences.lengths.sum()) / len(spans)  # real characters of a step
-        return steps * mean / ours(recipe, tokenizer, sentences)
+        reading = SentenceReading(recipe)
+        spans = JoinedSentences(reading.rows.lengths, recipe.row_length, recipe.per_device_train_batch_size)
+        mean = int(reading.rows.lengths.sum()) / len(spans)  # real characters of a step
+        return steps * mean / ours(reading)
 
 
 def bare(recipe: Recipe, vocab_size: int, epoch: list[dict]) -> float:
@@ -123,12 +120,12 @@ def measure(repeats: int, dataset: str) -> dict:
     """Characters a second of both, in turn, and the padding of the recipe's rows and of sentences alone."""
     with tempfile.TemporaryDirectory() as folder:
         recipe = steps_only(folder, dataset, STEPS)
-        corpus, tokenizer = read_corpus(recipe)
-        sentences = Sentences(corpus["train"])
+        reading = SentenceReading(recipe)
+        sentences, vocab_size = reading.rows, len(reading.tokenizer)
         torch.manual_seed(recipe.seed)
         epoch = batches(sentences, recipe, recipe.row_length, recipe.per_device_train_batch_size)
         mean = statistics.mean(map(characters, epoch))  # real characters of a step
-        seconds = [(ours(recipe, tokenizer, sentences), bare(recipe, len(tokenizer), epoch)) for _ in range(repeats)]
+        seconds = [(ours(reading), bare(recipe, vocab_size, epoch)) for _ in range(repeats)]
         shares = {
             f"{name}, batch {size}": padding(batches(sentences, recipe, length, size))
             for name, length in (("joined rows", recipe.row_length), ("sentence rows", 0))

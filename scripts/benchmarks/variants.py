@@ -9,20 +9,21 @@ import yaml
 from datasets import load_from_disk
 
 from char_lstm import load
-from scripts import train
-from scripts.benchmarks.common import ROOT
-from scripts.build_corpus import build_corpus
-from scripts.evaluate import evaluate
-from scripts.files import write_json
+from char_lstm.corpus.build import build_corpus
+from char_lstm.files import write_json
+from char_lstm.paths import RECIPES
+from char_lstm.training.evaluation import evaluate
+from char_lstm.training.run import train
+from char_lstm.verbs.train import read_command
 
-CONFIGS = ROOT / "scripts" / "configs"
+TABLES = Path(__file__).with_suffix(".yaml")
 COMMON = {"train_split": "train+validation", "save_strategy": "no", "report_to": "none", "disable_tqdm": True}
 
 
 def arguments(settings: dict, dataset: Path, output_dir: Path) -> list[str]:
     """The command line of train.py for a row."""
     settings = {"config": "alice.yaml", **settings, **COMMON}
-    settings["config"] = CONFIGS / settings["config"]
+    settings["config"] = RECIPES / settings["config"]
     named = {**settings, "dataset": dataset, "output_dir": output_dir}
     return [part for name, value in named.items() for part in (f"--{name}", str(value))]
 
@@ -33,7 +34,7 @@ def run(settings: dict, text: str, folder: Path) -> dict:
     corpus = settings.pop("corpus", {})
     build_corpus(folder / "corpus", text=text, **corpus)
     start = time.perf_counter()
-    trainer = train.train(train.parse(arguments(settings, folder / "corpus", folder / "run")))
+    trainer = train(read_command(arguments(settings, folder / "corpus", folder / "run")))
     seconds = time.perf_counter() - start
     model, tokenizer = load(folder / "run")
     figures = evaluate(model, tokenizer, load_from_disk(folder / "corpus")["test"])
@@ -44,7 +45,7 @@ def run(settings: dict, text: str, folder: Path) -> dict:
 
 def measure(text: str, table: str, json_path: Path) -> dict:
     """One table of variants.yaml; rows that stand in the file already are kept, so a run can be cut off and go on."""
-    rows = yaml.safe_load((CONFIGS / "variants.yaml").read_text(encoding="utf-8"))[table]
+    rows = yaml.safe_load(TABLES.read_text(encoding="utf-8"))[table]
     known = json.loads(json_path.read_text(encoding="utf-8")) if json_path.exists() else {}
     results = known.get("rows", {})
     for name, settings in rows.items():

@@ -3,8 +3,12 @@
 from typing import NamedTuple
 
 AUTO = "modeling/char_lstm/_auto.py"
-CELLS = "modeling/char_lstm/cells_char_lstm.py"
+CELLS = "modeling/char_lstm/cells.py"
 MODEL = "modeling/char_lstm/modeling_char_lstm.py"
+LAYERS = "modeling/char_lstm/layers_char_lstm.py"
+STATE = "modeling/char_lstm/state_char_lstm.py"
+CONFIGURATION = "modeling/char_lstm/configuration_char_lstm.py"
+DECODER = "modeling/char_lstm/decoder_char_lstm.py"
 TOKENIZATION = "modeling/char_lstm/tokenization_char_lstm.py"
 GENERATION = "modeling/char_lstm/generation_char_lstm.py"
 LOADING = "modeling/char_lstm/loading.py"
@@ -46,35 +50,35 @@ MUTATIONS = [
     ),
     Mutation(
         "mask ignored",
-        MODEL,
+        LAYERS,
         "        if attention_mask is None:\n            return cls()\n        real =",
         "        if True:\n            return cls()\n        real =",
         "tests/test_modeling.py::TestPadding",
     ),
     Mutation(
         "mask ignored where pads are on the left",
-        MODEL,
+        LAYERS,
         "        return cls(order, real.sum(dim=1) if state_wanted else None)",
         "        return cls(lengths=real.sum(dim=1))",
         "tests/test_modeling.py::TestPadding",
     ),
     Mutation(
         "mask read from its first columns",
-        MODEL,
+        LAYERS,
         "real = attention_mask[:, -time:].bool()",
         "real = attention_mask[:, :time].bool()",
         "tests/test_modeling.py::TestPadding",
     ),
     Mutation(
         "outputs not moved back to their places",
-        MODEL,
+        LAYERS,
         "_take(x, self.order.argsort(dim=1))",
         "x",
         "tests/test_modeling.py::TestPadding",
     ),
     Mutation(
         "a row without a real character loses its state",
-        MODEL,
+        LAYERS,
         "moved = (self.lengths > 0).unsqueeze(1)",
         "moved = (self.lengths >= 0).unsqueeze(1)",
         "tests/test_modeling.py::TestPadding",
@@ -88,28 +92,28 @@ MUTATIONS = [
     ),
     Mutation(
         "cell state dropped",
-        MODEL,
+        LAYERS,
         "past = tuple(part.unsqueeze(0) for part in state) if is_lstm",
         "past = (state[0].unsqueeze(0), 0 * state[1].unsqueeze(0)) if is_lstm",
         "tests/test_modeling.py::TestState",
     ),
     Mutation(
         "cell state taken from the output",
-        MODEL,
+        LAYERS,
         "last = tuple(part.squeeze(0) for part in last) if is_lstm else",
         "last = (last[0].squeeze(0),) * 2 if is_lstm else",
         "tests/test_modeling.py::TestState",
     ),
     Mutation(
         "beam not reordered",
-        MODEL,
+        STATE,
         "    def crop(self, *_):",
         "    def reorder_cache(self, beam_idx):\n        pass\n\n    def crop(self, *_):",
         "tests/test_generate.py",
     ),
     Mutation(
         "beam's cell state not reordered",
-        MODEL,
+        STATE,
         "    def crop(self, *_):",
         "    def reorder_cache(self, beam_idx):\n        self.keys = self.keys[beam_idx]\n\n    def crop(self, *_):",
         "tests/test_generate.py",
@@ -179,21 +183,21 @@ MUTATIONS = [
     ),
     Mutation(
         "gates swapped in the decoder",
-        GENERATION,
+        DECODER,
         "np.concatenate([input_ / 2, forget / 2, output / 2, candidate])",
         "np.concatenate([forget / 2, input_ / 2, output / 2, candidate])",
         "tests/test_generation.py::TestDecoder",
     ),
     Mutation(
         "recurrent bias forgotten by the decoder",
-        GENERATION,
+        DECODER,
         "bias = bias_ih + bias_hh",
         "bias = bias_ih",
         "tests/test_generation.py::TestDecoder",
     ),
     Mutation(
         "stale decoder",
-        GENERATION,
+        DECODER,
         "if known.keys() != weights.keys() or not all(np.array_equal(known[name], weights[name]) for name in known):",
         "if decoder is None:",
         "tests/test_generation.py::TestDecoder",
@@ -235,7 +239,7 @@ MUTATIONS = [
     ),
     Mutation(
         "prompt not read to its end",
-        GENERATION,
+        DECODER,
         "            for character in prompt:",
         "            for character in prompt[:-1]:",
         "tests/test_generation.py::TestDecoder",
@@ -494,7 +498,7 @@ MUTATIONS = [
     ),
     Mutation(
         "GRU gates swapped in the decoder",
-        GENERATION,
+        DECODER,
         "np.concatenate([reset / 2, update / 2, candidate])",
         "np.concatenate([update / 2, reset / 2, candidate])",
         "tests/test_generation.py::TestDecoder",
@@ -627,7 +631,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a mask for every character",
-        MODEL,
+        LAYERS,
         "x.new_ones(x.shape[0], 1, x.shape[2])",
         "torch.ones_like(x)",
         "tests/test_modeling.py",
@@ -1040,7 +1044,7 @@ MUTATIONS = [
     ),
     Mutation(
         "the recurrent state in half precision",
-        MODEL,
+        LAYERS,
         "active = torch.is_autocast_enabled(device.type)",
         "active = False",
         "tests/test_modeling.py::TestOnACard",
@@ -1166,7 +1170,7 @@ MUTATIONS = [
     ),
     Mutation(
         "the light decoder's tanh for its sigmoid",
-        GENERATION,
+        DECODER,
         "np.concatenate([input_ / 2, forget / 2, output / 2, candidate])",
         "np.concatenate([input_, forget, output, candidate])",
         "tests/test_generation.py::TestDecoder",
@@ -1247,5 +1251,19 @@ MUTATIONS = [
         "state.epoch = state.global_step / state.max_steps",
         "pass",
         "tests/test_streaming.py::test_training_on_a_stream_goes_on_in_the_middle_to_the_same_weights",
+    ),
+    Mutation(
+        "saving writes through a link into the package",
+        CONFIGURATION,
+        "            path.unlink()",
+        "            pass",
+        "tests/test_links.py::test_saving_over_links_leaves_the_packages_code_and_a_whole_folder",
+    ),
+    Mutation(
+        "a folder whose links are text is taken for whole",
+        LOADING,
+        'path.read_bytes().startswith(b"../")',
+        "False",
+        "tests/test_links.py::test_a_folder_checked_out_without_links_is_refused_with_what_to_do",
     ),
 ]

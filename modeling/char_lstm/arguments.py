@@ -1,0 +1,64 @@
+"""Command lines from dataclasses: parsed by transformers' `HfArgumentParser`, helped without importing it."""
+
+import argparse
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, get_origin
+
+HELP = ("-h", "--help")
+WIDTH = 112  # columns of a help text
+
+
+def formatter(prog: str) -> argparse.HelpFormatter:
+    """Keeps the line breaks of a description, so that the examples in it can be copied."""
+    return argparse.RawDescriptionHelpFormatter(prog, max_help_position=34, width=WIDTH)
+
+
+def parse(kind: type, description: str, argv: Sequence[str], **defaults: Any) -> Any:
+    """An instance of the dataclass `kind`, from the command line over `defaults` over its own defaults.
+
+    Args:
+        kind: a dataclass; each field's metadata has its `help`.
+        description: shown by `--help`, line by line as it stands.
+        argv: the command line.
+    """
+    help_if_asked(argv, [kind], description)
+    from transformers import HfArgumentParser  # takes a second
+
+    parser = HfArgumentParser(kind, description=description, allow_abbrev=False, formatter_class=formatter)
+    parser.set_defaults(**defaults)
+    (arguments,) = parser.parse_args_into_dataclasses(argv)
+    return arguments
+
+
+def help_if_asked(argv: Sequence[str], groups: Sequence[type], description: str, epilog: str = "") -> None:
+    """Prints the fields of some dataclasses, a group each under its docstring, and ends; if `argv` asks for help."""
+    if not set(HELP) & set(argv):
+        return
+    parser = argparse.ArgumentParser(
+        usage="%(prog)s [--NAME VALUE ...]", description=description, epilog=epilog, formatter_class=formatter
+    )
+    for kind in groups:
+        group = parser if len(groups) == 1 else parser.add_argument_group(kind.__doc__)
+        for field in dataclasses.fields(kind):
+            required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+            group.add_argument(
+                f"--{field.name}",
+                required=required,
+                metavar=_shown_type(field.type),
+                help=field.metadata["help"].replace("%", "%%") + ("" if required else _shown_default(field)),
+            )
+    parser.parse_args(["--help"])
+
+
+def _shown_type(annotation: Any) -> str:
+    if str(get_origin(annotation)) == "typing.Literal":
+        return "|".join(annotation.__args__)
+    name = annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    return {"bool": "true|false", "int": "N", "float": "X"}.get(name.removesuffix(" | None"), "VALUE")
+
+
+def _shown_default(field: dataclasses.Field) -> str:
+    if field.default is None or field.default is dataclasses.MISSING:
+        return ""
+    return f" (default: {str(field.default).lower() if isinstance(field.default, bool) else field.default})"

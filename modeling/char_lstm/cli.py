@@ -1,0 +1,57 @@
+"""`char-lstm VERB ...`: each verb is imported when it is called, and all end in the same way."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from .errors import UserError
+from .verbs import VERBS
+
+
+def main() -> None:
+    """The command `char-lstm`."""
+    table = "\n".join(f"  {verb:10} {summary}" for verb, summary in VERBS.items())
+    parser = argparse.ArgumentParser(
+        prog="char-lstm",
+        description="A character-level recurrent model: train it on your own text, let it write, look inside, publish.",
+        epilog=f"verbs:\n{table}\n\n`char-lstm VERB --help` explains one.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("verb", choices=VERBS, metavar="VERB", help="what to do; see below")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="the verb's own arguments")
+    chosen = parser.parse_args()
+    sys.argv = [f"char-lstm {chosen.verb}", *chosen.arguments]
+    run(chosen.verb)
+
+
+def run(verb: str, argv: Sequence[str] | None = None) -> None:
+    """Runs a verb with its arguments, by default the process's; an error that people can mend ends in one sentence.
+
+    Exit status: 0 done; 1 a passing failure, so try again later; 2 something has to be put right first; 130
+    interrupted.
+    """
+    logging.basicConfig(format="%(message)s")
+    name = Path(sys.argv[0]).name
+    try:
+        import_module(f"char_lstm.verbs.{verb}").main(sys.argv[1:] if argv is None else list(argv))
+    except BrokenPipeError:  # whoever reads the output has enough
+        sys.stderr.close()
+    except KeyboardInterrupt as interrupt:
+        print(f"{name}: interrupted{interrupt}", file=sys.stderr)
+        sys.exit(130)
+    except (UserError, ValueError, OSError) as error:
+        logging.getLogger().debug("the traceback of what follows", exc_info=error)
+        print(f"{name}: {sentence_of(error)}", file=sys.stderr)
+        sys.exit(getattr(error, "status", 2))
+
+
+def sentence_of(error: Exception) -> str:
+    """An error's own words: without a worker's traceback before them, and without the token in them."""
+    from huggingface_hub import get_token
+
+    words = str(error).rpartition(f"{type(error).__name__}: ")[2].strip()
+    token = get_token()
+    return words.replace(token, "<token>") if token else words

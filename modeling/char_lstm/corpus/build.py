@@ -1,0 +1,178 @@
+"""Builds a corpus from any text: rows of characters in three contiguous splits, with their tokenizer."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pyarrow.compute as pc
+from datasets import Dataset, DatasetDict, load_dataset, load_from_disk
+from datasets.exceptions import DatasetGenerationError
+from transformers import PreTrainedTokenizerFast
+
+from ..errors import CorpusError
+from ..files import replaced_folder
+from ..tokenization_char_lstm import build_tokenizer, fold
+from .sequences import FEATURES, MAX_LENGTH, cut_rows, encode_rows, fold_in_place, lengths_of
+from .sources import read_lines
+from .text import clean_blocks, cut_blocks
+
+EMPTY = {name: [] for name in FEATURES}
+ROWS_AT_ONCE = 1000
+
+
+def build_corpus(
+    output_dir: str | Path,
+    *,
+    text: str | Path | None = None,
+    dataset_name: str | None = None,
+    text_column: str = "text",
+    sequence: str = "sentence",
+    max_length: int = MAX_LENGTH,
+    keep_punctuation: bool = False,
+    keep_case: bool = False,
+) -> DatasetDict:
+    """Builds a corpus and saves it with its tokenizer; `output_dir` appears whole or not at all.
+
+    The arguments are those of the command line. The texts of all rows of all splits, joined, are
+    exactly `normalise(tokenizer, clean(text))`.
+
+    Raises:
+        CorpusError: the input cannot be read or is too short, or `output_dir` cannot be written.
+    """
+    if max_length < 2:
+        raise CorpusError(f"--max_length {max_length}: a row needs at least 2, a newline and a character")
+    folding = {"lowercase": not keep_case, "strip_punctuation": not keep_punctuation}
+    with corpus_folder(Path(output_dir)) as folder, TemporaryDirectory(dir=folder) as work:
+        blocks = store_blocks(work, text=text, dataset_name=dataset_name, text_column=text_column)
+        folded = in_parallel(blocks, fold_block, fn_kwargs=folding, with_indices=True)
+        if not "".join(folded["alphabet"]).strip():
+            raise CorpusError("nothing is left of the text after normalising: it holds no letter or digit")
+        tokenizer = build_tokenizer(folded["alphabet"], **folding)
+        rows = in_parallel(folded, cut_block, fn_kwargs={"max_length": max_length, "sequence": sequence})
+        save_splits(split_rows(rows), rows, tokenizer, max_length, folder)
+        tokenizer.save_pretrained(folder)
+    return load_from_disk(output_dir)
+
+
+def read_blocks(**source) -> Iterator[dict[str, str]]:
+    yield from ({"text": block} for block in clean_blocks(cut_blocks(read_lines(**source))))
+
+
+def store_blocks(work: str, **source) -> Dataset:
+    """The cleaned blocks of a source, on disk."""
+    try:
+        return Dataset.from_generator(read_blocks, gen_kwargs=source, cache_dir=work)
+    except DatasetGenerationError as error:
+        raise error.__cause__ from None
+
+
+def in_parallel(blocks: Dataset, function: Callable, batch_size: int = 1, **options) -> Dataset:
+    """`function` on each batch of blocks, on every core if there are several batches."""
+    processes = min(-(-len(blocks) // batch_size), os.cpu_count())
+    return blocks.map(
+        function,
+        batched=True,
+        batch_size=batch_size,
+        remove_columns=blocks.column_names,
+        num_proc=processes if processes > 1 else None,
+        desc=function.__name__.replace("_", " "),
+        **options,
+    )
+
+
+def fold_block(batch: dict, indices: list[int], *, lowercase: bool, strip_punctuation: bool) -> dict:
+    """A block as the tokenizer will normalise it, and its alphabet."""
+    normalise = partial(fold, lowercase=lowercase, strip_punctuation=strip_punctuation)
+    folded = fold_in_place(normalise, batch["text"][0], indices[0])
+    return {"text": [folded], "alphabet": ["".join(sorted(set(folded)))]}
+
+
+def cut_block(batch: dict, max_length: int, sequence: str) -> dict:
+    """The rows of a folded block."""
+    return {"text": cut_rows(batch["text"][0], max_length, sequence)}
+
+
+def split_rows(rows: Dataset) -> dict[str, range]:
+    """Contiguous train, validation and test: 80, 10 and 10 percent of the characters, a row at least in each.
+
+    Raises:
+        CorpusError: there are fewer than three rows.
+    """
+    if len(rows) < 3:
+        raise CorpusError(f"the text is too short: train, validation and test need a row each, it has {len(rows)}")
+    ends = np.cumsum(pc.utf8_length(rows.data["text"]))
+    train = min(int(np.searchsorted(ends, 0.8 * ends[-1])) + 1, len(rows) - 2)
+    validation = min(max(int(np.searchsorted(ends, 0.9 * ends[-1])) + 1, train + 1), len(rows) - 1)
+    return {"train": range(train), "validation": range(train, validation), "test": range(validation, len(rows))}
+
+
+@contextmanager
+def corpus_folder(output_dir: Path) -> Iterator[Path]:
+    """A folder to fill, which becomes `output_dir` at the end, or goes away if anything fails.
+
+    Raises:
+        CorpusError: `output_dir` holds something that is no corpus, or it cannot be written.
+    """
+    if output_dir.exists() and not (output_dir / "dataset_dict.json").exists() and any(output_dir.iterdir()):
+        raise CorpusError(f"{output_dir} holds something else than a corpus; choose another --output_dir")
+    try:
+        with replaced_folder(output_dir) as folder:
+            yield folder
+    except OSError as error:
+        raise CorpusError(f"cannot write {output_dir}: {error.strerror or error}") from error
+
+
+def save_splits(
+    splits: dict[str, range], rows: Dataset, tokenizer: PreTrainedTokenizerFast, max_length: int, folder: Path
+) -> None:
+    """Encodes the splits into `folder`, as `DatasetDict.save_to_disk` would lay them out.
+
+    That would copy the padded rows, dozens of times as large as the text, through this process's memory; so it saves
+    empty splits, and the files that the encoding wrote are put in their places.
+    """
+    DatasetDict({name: Dataset.from_dict(EMPTY, features=FEATURES, split=name) for name in splits}).save_to_disk(folder)
+    for name, span in splits.items():
+        options = {"fn_kwargs": {"tokenizer": tokenizer, "max_length": max_length}, "features": FEATURES}
+        encoded = in_parallel(rows.select(span), encode_rows, ROWS_AT_ONCE, **options)
+        state_file = folder / name / "state.json"
+        state = json.loads(state_file.read_text(encoding="utf-8"))
+        for number, written in enumerate(encoded.cache_files):
+            filename = f"data-{number:05}-of-{len(encoded.cache_files):05}.arrow"
+            Path(written["filename"]).rename(folder / name / filename)
+            state["_data_files"].append({"filename": filename})
+        state["_fingerprint"] = digest_of(rows.select(span), tokenizer, max_length)
+        state_file.write_text(json.dumps(state, indent=2) + "\n", encoding="utf-8")
+
+
+def digest_of(rows: Dataset, tokenizer: PreTrainedTokenizerFast, max_length: int) -> str:
+    """What `datasets` knows a split by when it looks for results that it has kept: its content, not its place."""
+    digest = hashlib.sha256(f"{max_length}{tokenizer.backend_tokenizer.to_str()}".encode())
+    for batch in rows.iter(ROWS_AT_ONCE):
+        digest.update("\0".join(batch["text"]).encode() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def load_corpus(source: str) -> DatasetDict:
+    """The splits of a corpus: a folder that this script wrote, or an id on the Hub."""
+    return load_from_disk(source) if Path(source).is_dir() else load_dataset(source)
+
+
+def describe(corpus: DatasetDict) -> str:
+    """A table of the corpus: characters, rows, the longest row and the share of padding of each split; the alphabet."""
+    alphabet = set()
+    lines = [f"{'split':<10} {'characters':>12} {'rows':>9} {'longest row':>12} {'padding':>8}"]
+    for name, split in corpus.items():
+        lengths = lengths_of(split)
+        padding = 1 - lengths.mean() / len(split[0]["input_ids"])
+        characters = (lengths - 1).sum()
+        lines.append(f"{name:<10} {characters:>12,} {len(split):>9,} {lengths.max() - 1:>12,} {padding:>8.1%}")
+        for batch in split.select_columns("text").iter(1000):
+            alphabet.update(*batch["text"])
+    lines.append(f"alphabet: {len(alphabet)} characters: {''.join(sorted(alphabet))!r}")
+    return "\n".join(lines)

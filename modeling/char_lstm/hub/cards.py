@@ -1,0 +1,170 @@
+"""The cards of a model, a corpus and an intent classifier; every figure is read from what was measured."""
+
+import json
+import math
+from pathlib import Path
+
+from datasets import DatasetDict, DatasetInfo, SplitDict, SplitInfo
+from datasets.info import DatasetInfosDict
+from huggingface_hub import DatasetCard, DatasetCardData, EvalResult, ModelCard, ModelCardData
+from jinja2 import Template
+
+from ..corpus.build import describe
+from ..corpus.sequences import lengths_of
+from ..generation_char_lstm import generate_text
+from ..loading import load
+from ..novelty import NoveltyIndex, measure_novelty
+from ..paths import TEMPLATES
+from .arguments import BOOK, PackageArguments, PublishArguments
+from .repo import Repo, card_of
+
+METRICS = ("nats_per_char", "bits_per_char")
+TEMPERATURES = (0.2, 0.5, 0.8, 1.0)
+PUBLIC_DOMAIN = {
+    "license": "other",
+    "license_name": "public-domain",
+    "license_link": "https://creativecommons.org/publicdomain/mark/1.0/",
+}
+
+
+def model_card(folder: Path, name: str, settings: dict, args: PackageArguments) -> ModelCard:
+    """The card of the model in `folder`, whose figures are read from its evaluation.json.
+
+    Args:
+        settings: of the run that made it, as its record keeps them.
+    """
+    model, tokenizer = load(folder)
+    figures = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
+    return ModelCard.from_template(
+        model_card_data(model, name, figures, args),
+        template_path=str(TEMPLATES / "model_card.md"),
+        title=name,
+        text_name=args.text_name,
+        text_license=args.text_license or ("in the public domain" if args.text_name == BOOK else "of unknown licence"),
+        recipe=args.recipe,
+        use=use_section(args.output_dir),
+        sheet=temperature_sheet(model, tokenizer, folder, args.seed),
+        layers=model.config.num_hidden_layers,
+        bits_per_char_reset=figures["nats_per_char_reset"] / math.log(2),
+        epochs=round(settings["num_train_epochs"]),
+        teachers=len(settings.get("teachers") or []),  # of which an older run's record has no word
+        **{key: settings[key] for key in ("train_split", "row_length", "ngram_smoothing", "ema_decay")},
+        written_characters=settings.get("written_characters"),
+        **{key: getattr(model.config, key) for key in ("cell_type", "hidden_size")},
+        **{key: getattr(model.config, key) for key in ("input_dropout", "hidden_dropout", "output_dropout")},
+        **{key: getattr(model.generation_config, key) for key in ("max_new_tokens", "temperature")},
+        **{key: figures[key] for key in ("parameters", "characters", "nats_per_char_reset", *METRICS)},
+    )
+
+
+def model_card_data(model, name: str, figures: dict, args: PackageArguments) -> ModelCardData:
+    """The header of a model's card."""
+    return ModelCardData(
+        language=args.language,
+        license="mit",
+        library_name="transformers",
+        pipeline_tag="text-generation",
+        tags=["char-lstm", "character-level", model.config.cell_type, "rnn"],
+        metrics=list(METRICS),
+        model_name=name,
+        eval_results=[
+            EvalResult(
+                task_type="text-generation",
+                dataset_type="text",
+                dataset_name=f"{args.text_name}, last tenth",
+                dataset_split=figures["split"],
+                metric_type=metric,
+                metric_value=round(figures[metric], 4),
+            )
+            for metric in METRICS
+        ],
+    )
+
+
+def use_section(model: str, revision: str | None = None, space_id: str | None = None) -> str:
+    """The card's lines of use, for a model in a folder or, with the revision to pin, on the Hub."""
+    template = Template(
+        (TEMPLATES / "use_card.md").read_text(encoding="utf-8"), trim_blocks=True, keep_trailing_newline=True
+    )
+    return template.render(model=model, revision=revision, space_id=space_id)
+
+
+def temperature_sheet(model, tokenizer, folder: Path, seed: int) -> list[dict]:
+    """A sample at each temperature, and how new it is where the folder holds an index of the training text."""
+    index = NoveltyIndex.load(folder) if (folder / "novelty.safetensors").exists() else None
+    sheet = []
+    for number, temperature in enumerate(TEMPERATURES):
+        text = generate_text(model, tokenizer, seed=seed + number, temperature=temperature)
+        novelty = measure_novelty(text, index) if index else None
+        sheet.append({"temperature": temperature, "seed": seed + number, "text": text.strip("\n"), "novelty": novelty})
+    return sheet
+
+
+def dataset_card(corpus: DatasetDict, repo: Repo, args: PublishArguments) -> DatasetCard:
+    """The card of a corpus, with the numbers of its build."""
+    characters = sum((lengths_of(split) - 1).sum() for split in corpus.values())  # a row starts with a newline
+    data = DatasetCardData(
+        language=card_of(Path(args.model)).data.language,
+        pretty_name=repo.id.split("/")[1],
+        task_categories=["text-generation"],
+        source_datasets=["original"],
+        size_categories=[size_category(sum(map(len, corpus.values())))],
+        configs=[
+            {
+                "config_name": "default",
+                "data_files": [{"split": name, "path": f"data/{name}-*"} for name in corpus],
+            }
+        ],
+        **(PUBLIC_DOMAIN if args.dataset_license == "public-domain" else {"license": args.dataset_license}),
+    )
+    splits = SplitDict()
+    for name, split in corpus.items():
+        splits.add(SplitInfo(name, split.data.nbytes, len(split)))
+    info = DatasetInfo(features=corpus["train"].features, splits=splits)
+    DatasetInfosDict({"default": info}).to_dataset_card_data(data)
+    return DatasetCard.from_template(
+        data,
+        template_path=str(TEMPLATES / "dataset_card.md"),
+        repo_id=repo.id,
+        model_id=args.repo_id,
+        revision=args.tag or "main",
+        license=args.dataset_license,
+        characters=characters,
+        numbers=describe(corpus),
+        max_length=len(corpus["train"][0]["input_ids"]),
+    )
+
+
+def size_category(rows: int) -> str:
+    """The Hub's name for a number of rows."""
+    for limit, name in ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")):
+        if rows < limit:
+            return name
+    return "n>1M"
+
+
+def intents_card(figures: dict, name: str) -> ModelCard:
+    """The model card, whose figures are those of `measure`."""
+    own, baseline = figures["scores"].values()
+    data = ModelCardData(
+        language="en",
+        license="mit",
+        library_name="transformers",
+        pipeline_tag="text-classification",
+        tags=["char-lstm", "intent-classification", "rnn"],
+        metrics=["f1"],
+        model_name=name,
+        eval_results=[
+            EvalResult(
+                task_type="text-classification",
+                dataset_type="text",
+                dataset_name="test phrasings",
+                metric_type="f1",
+                metric_name="macro-F1",
+                metric_value=round(own["macro_f1"], 4),
+            )
+        ],
+    )
+    return ModelCard.from_template(
+        data, template_path=str(TEMPLATES / "intents_card.md"), title=name, own=own, baseline=baseline, **figures
+    )

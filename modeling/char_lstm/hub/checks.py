@@ -1,0 +1,114 @@
+"""What is tried here before the first byte goes out: the cards, the model in a fresh process, the Space."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+from ..errors import PublishError
+from ..loading import load
+from .repo import Repo, card_of
+
+REQUIRED = {  # what a card has to say, by the kind of its repository
+    "model": ("language", "license", "library_name", "pipeline_tag", "model-index"),
+    "dataset": ("language", "license", "configs"),
+    "space": ("title", "sdk", "sdk_version", "app_file", "short_description", "license"),
+}
+START_LIMIT = 180  # seconds in which a Space has to be up
+
+
+def show(repo: Repo) -> None:
+    """Lists what goes where."""
+    files = repo.files()
+    sizes = {name: path.stat().st_size for name, path in files.items()}
+    print(f"{repo} -> {repo.url}")
+    for name, size in sizes.items():
+        print(f"  {size:>12,}  {name}")
+    print(f"  {sum(sizes.values()):>12,}  bytes in {len(files)} files")
+
+
+def check(repos: list[Repo]) -> None:
+    """Lists what goes where and tries it out; the dataset's parquet needs no trial, it was written a moment ago."""
+    by_kind = {repo.kind: repo for repo in repos}
+    for repo in repos:
+        show(repo)
+        check_card(repo)
+    check_model(by_kind["model"])
+    if "space" in by_kind:
+        check_space(by_kind["space"], by_kind["model"])
+
+
+def check_card(repo: Repo) -> None:
+    """A card says all that its kind of repository needs."""
+    data = card_of(repo.folder).data.to_dict()
+    if lacking := [key for key in REQUIRED[repo.kind] if not data.get(key)]:
+        raise PublishError(f"the {repo.kind}'s README.md says nothing of: {', '.join(lacking)}")
+    if len(data.get("short_description", "")) > 60:
+        raise PublishError("the Space's short_description is longer than the 60 characters that the Hub shows")
+
+
+def check_model(repo: Repo) -> None:
+    """The folder loads by the code that it carries and writes 500 characters, in a process that knows nothing of us."""
+    load(repo.folder)
+    print(f"trying the {repo} in a fresh process ...")
+    run_alone([sys.executable, "-c", WRITE_500, str(repo.folder)], repo.folder, "the model does not write")
+
+
+WRITE_500 = """
+import sys
+from transformers import AutoModelForCausalLM, AutoTokenizer
+model = AutoModelForCausalLM.from_pretrained(sys.argv[1], trust_remote_code=True)
+tokenizer = AutoTokenizer.from_pretrained(sys.argv[1], trust_remote_code=True)
+inputs = tokenizer("the ", return_tensors="pt")
+ids = model.generate(**inputs, max_new_tokens=500)[0, inputs.input_ids.shape[1]:]
+text = tokenizer.decode(ids)
+if len(text) != 500:
+    sys.exit(f"{len(text)} characters instead of 500")
+"""
+
+
+def check_space(repo: Repo, model: Repo) -> None:
+    """The app comes up with the assembled model."""
+    app_file = card_of(repo.folder).data.app_file
+    print(f"starting the {repo} ...")
+    run_alone(
+        [sys.executable, "-u", app_file],
+        repo.folder,
+        "the Space does not start",
+        up="Running on local URL",
+        MODEL_ID=str(model.folder),
+    )
+
+
+def run_alone(command: list[str], folder: Path, failure: str, *, up: str | None = None, **variables: str) -> None:
+    """Runs a command in `folder`, offline, without a token and with caches of its own.
+
+    Args:
+        up: a sign in its output that it is up and can be stopped; without one it has to end by itself.
+
+    Raises:
+        PublishError: it failed, or did not come up in time; `failure` and what it said last.
+    """
+    with tempfile.TemporaryDirectory() as home:
+        kept = {key: value for key, value in os.environ.items() if "TOKEN" not in key}
+        alone = {"HF_HOME": home, "HF_HUB_OFFLINE": "1", "GRADIO_ANALYTICS_ENABLED": "False"}
+        environment = kept | alone | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": ""} | variables
+        said = []
+        with subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as process:
+            limit = threading.Timer(START_LIMIT, process.kill)
+            limit.start()
+            for line in process.stdout:
+                said.append(line.strip())
+                if up and up in line:
+                    break
+            came_up = bool(up and said and up in said[-1])
+            if came_up:
+                process.terminate()
+            status = process.wait()
+            limit.cancel()
+    if not came_up and (up or status):
+        raise PublishError(f"{failure}: {next((line for line in reversed(said) if line), f'status {status}')}")

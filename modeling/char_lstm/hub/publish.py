@@ -1,0 +1,152 @@
+"""Publishes a packaged model, its corpus and the Space that shows it, each in one commit.
+
+Everything is assembled and tried out before the first byte goes out, and whatever stands on the Hub already is left
+alone, so a run that was cut off is simply run again.
+"""
+
+import hashlib
+import tempfile
+from pathlib import Path
+
+from huggingface_hub import CommitOperation, CommitOperationAdd, CommitOperationDelete, HfApi
+from huggingface_hub.errors import RepositoryNotFoundError
+from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.utils.sha import git_hash
+
+from ..errors import PublishError
+from .arguments import PublishArguments
+from .assemble import assemble
+from .checks import check
+from .repo import Repo, card_of, check_ids, explained, retried
+
+
+def publish(args: PublishArguments) -> None:
+    check_arguments(args)
+    api = HfApi()
+    if not args.dry_run:
+        check_access(api, ids_of(args))
+    with tempfile.TemporaryDirectory() as place:
+        repos = assemble(args, Path(place))
+        check(repos)
+        if args.dry_run:
+            print("All checks passed. This was a dry run: nothing was sent.")
+            return
+        for repo in repos:
+            with explained(f"checking the {repo}"):
+                check_remote(api, repo, args)
+        published = []
+        for repo in repos:
+            with explained(f"publishing the {repo}", published):
+                send(api, repo, args)
+            published.append(repo.url)
+
+
+def check_arguments(args: PublishArguments) -> None:
+    for name in ("README.md", "evaluation.json"):
+        if not (Path(args.model) / name).is_file():
+            raise PublishError(f"{args.model} has no {name}; scripts/package.py makes a folder that can be published")
+    if (args.dataset is None) != (args.dataset_repo_id is None):
+        raise PublishError("--dataset and --dataset_repo_id go together")
+    if args.space_hardware and not args.space_id:
+        raise PublishError("--space_hardware needs --space_id")
+    check_ids(ids_of(args))
+
+
+def ids_of(args: PublishArguments) -> list[str]:
+    return [repo_id for repo_id in (args.repo_id, args.dataset_repo_id, args.space_id) if repo_id]
+
+
+def check_access(api: HfApi, repo_ids: list[str]) -> None:
+    """The token may write, and in these namespaces."""
+    with explained("asking the Hub whose token this is"):
+        who = retried(api.whoami)
+    role = who.get("auth", {}).get("accessToken", {}).get("role")
+    if role == "read":
+        raise PublishError("this token may only read; make one that writes at https://huggingface.co/settings/tokens")
+    owners = [who["name"], *(organisation["name"] for organisation in who.get("orgs", []))]
+    for repo_id in repo_ids:
+        if repo_id.split("/")[0] not in owners:
+            raise PublishError(f"{repo_id}: this token is {who['name']}'s and writes to {', '.join(owners)}")
+
+
+def check_remote(api: HfApi, repo: Repo, args: PublishArguments) -> None:
+    """The Hub takes the card, and what stands there does not contradict the command."""
+    try:
+        retried(card_of(repo.folder).validate, repo_type=repo.kind)
+    except ValueError as error:
+        raise PublishError(f"the Hub refuses the card of the {repo}: {error}") from error
+    try:
+        info = retried(api.repo_info, repo.id, repo_type=repo.kind)
+    except RepositoryNotFoundError:
+        return
+    if args.private and not info.private:
+        raise PublishError(f"the {repo} is public already; make it private in its settings, or leave out --private")
+    tagged = tag_target(api, repo, args.tag)
+    if tagged and (tagged != info.sha or changes(api, repo)):
+        raise PublishError(f"the {repo} has a tag {args.tag} that means something else; choose another --tag")
+
+
+def tag_target(api: HfApi, repo: Repo, tag: str | None) -> str | None:
+    """The commit that a tag means, if there is such a tag."""
+    tags = retried(api.list_repo_refs, repo.id, repo_type=repo.kind).tags if tag else []
+    return next((ref.target_commit for ref in tags if ref.name == tag), None)
+
+
+def send(api: HfApi, repo: Repo, args: PublishArguments) -> None:
+    """Makes the repository what its folder is. Whatever is so already is left alone."""
+    is_space = repo.kind == "space"
+    sdk = {"space_sdk": "gradio"} if is_space else {}
+    retried(api.create_repo, repo.id, repo_type=repo.kind, private=args.private, exist_ok=True, **sdk)
+    if is_space:
+        show_model(api, repo, args)
+    head = retried(api.repo_info, repo.id, repo_type=repo.kind).sha
+    sent = retried(commit, api, repo, head)
+    if args.tag and not tag_target(api, repo, args.tag):
+        retried(api.create_tag, repo.id, tag=args.tag, repo_type=repo.kind, exist_ok=True)
+    if is_space and args.space_hardware:
+        request_hardware(api, repo, args.space_hardware)
+    print(f"{repo}: {f'{sent} files sent' if sent else 'nothing to send, it is up to date'}: {repo.url}")
+
+
+def commit(api: HfApi, repo: Repo, head: str) -> int:
+    """Sends the changed files as one commit upon `head`; returns how many, 0 where none has changed.
+
+    Tried again after a commit whose answer was lost, it finds nothing left to change and makes no second one.
+    """
+    operations = changes(api, repo)
+    if operations:
+        api.create_commit(
+            repo.id, operations, repo_type=repo.kind, commit_message="Publish with char-lstm", parent_commit=head
+        )
+    return len(operations)
+
+
+def changes(api: HfApi, repo: Repo) -> list[CommitOperation]:
+    """What makes the repository's main revision equal to the folder."""
+    tree = retried(lambda: list(api.list_repo_tree(repo.id, repo_type=repo.kind, recursive=True)))
+    there = {file.path: file.lfs.sha256 if file.lfs else file.blob_id for file in tree if isinstance(file, RepoFile)}
+    here = repo.files()
+    added = [CommitOperationAdd(name, path) for name, path in here.items() if there.get(name) not in hashes(path)]
+    deleted = [CommitOperationDelete(name) for name in there if name not in here and name != ".gitattributes"]
+    return added + deleted
+
+
+def hashes(path: Path) -> tuple[str, str]:
+    """What the Hub may call a file's content: git's hash, or the SHA-256 of a large file."""
+    content = path.read_bytes()
+    return git_hash(content), hashlib.sha256(content).hexdigest()
+
+
+def show_model(api: HfApi, repo: Repo, args: PublishArguments) -> None:
+    """Tells the Space which model to show."""
+    variable = retried(api.get_space_variables, repo.id).get("MODEL_ID")
+    if variable is None or variable.value != args.repo_id:
+        retried(api.add_space_variable, repo.id, "MODEL_ID", args.repo_id)
+    if args.private:
+        print("  the Space reads a private model: give it a token that reads, as the secret HF_TOKEN in its settings")
+
+
+def request_hardware(api: HfApi, repo: Repo, hardware: str) -> None:
+    runtime = retried(api.get_space_runtime, repo.id)
+    if hardware not in (runtime.hardware, runtime.requested_hardware):
+        retried(api.request_space_hardware, repo.id, hardware)

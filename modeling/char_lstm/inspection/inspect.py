@@ -1,0 +1,111 @@
+"""What a model does while it reads a text: surprisal, predictions, gates, cell states, connectivity."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..cells import CELL_STEPS, initial_state, unroll
+from ..tokenization_char_lstm import normalise
+
+TOP = 5  # predictions kept for each character
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A text as a model read it. Arrays are float64.
+
+    Index t along `time` means the step that predicts `chars[t]`, for every field. That step starts from the state
+    before it, reads `chars[t - 1]` (for t = 0 the bos, from a zero state), and changes the state; so for an LSTM
+    `cell_state[:, t] = forget[:, t] * cell_state[:, t - 1] + input[:, t] * candidate[:, t]`, with zero before t = 0.
+    The last character is predicted and not read.
+    """
+
+    chars: list[str]  # (time,): the normalised text
+    surprisal: np.ndarray  # (time,), nats: -log p(chars[t] | bos, chars[:t])
+    top_predictions: list[
+        list[tuple[str, float]]
+    ]  # (time,): what was expected at t with its probability, likeliest first
+    gates: dict[str, np.ndarray]  # each (layers, time, hidden); the names are those of the cell's `Step`
+    cell_state: np.ndarray  # (layers, time, hidden), after the step; in a GRU and an RNN their output
+    _log_likelihood: list[Tensor] = field(repr=False)  # (time,) scalars with their graph
+    _inputs: Tensor = field(repr=False)  # (1 + time, input): vectors of bos and chars
+
+    def connectivity(self, position: int | Sequence[int]) -> np.ndarray:
+        """How strongly the prediction of `chars[position]` hangs on each character before it.
+
+        Entry t is the size (Euclidean norm) of the gradient of log p(chars[position]) with respect to the input
+        vector of `chars[t]`; it is zero from `position` on, which the prediction has not read.
+
+        Args:
+            position: an index into `chars`, or several.
+
+        Returns:
+            (time,), or (positions, time) for several.
+
+        Raises:
+            IndexError: no such character.
+        """
+        time = len(self.chars)
+        positions = np.atleast_1d(np.asarray(position, dtype=int))
+        for index in positions:
+            if not 0 <= index < time:
+                raise IndexError(f"position {index} is outside the text of {time} characters")
+        chosen = torch.stack([self._log_likelihood[index] for index in positions])  # (positions,)
+        (gradients,) = torch.autograd.grad(
+            chosen,
+            self._inputs,
+            torch.eye(len(positions)).to(chosen),  # each prediction by itself
+            retain_graph=True,
+            is_grads_batched=True,
+        )  # (positions, 1 + time, input)
+        sizes = _array(gradients[:, 1:].double().norm(dim=2))  # (positions, time)
+        return sizes if np.ndim(position) else sizes[0]
+
+
+@torch.enable_grad()
+def inspect_text(model, tokenizer, text: str) -> Inspection:
+    """Reads `text` step by step on the written-out cells and keeps everything they computed.
+
+    Args:
+        model: a `CharLstmForCausalLM`; it is read as in evaluation mode, without dropout.
+        tokenizer: its tokenizer.
+        text: any text, an empty one included; it is normalised as the corpus was.
+    """
+    ids = tokenizer.backend_tokenizer.encode(normalise(tokenizer, text), add_special_tokens=False).ids
+    read = torch.tensor([model.config.bos_token_id, *ids], device=model.device)  # (1 + time,)
+    inputs = model.get_input_embeddings()(read).detach().requires_grad_()  # (1 + time, input)
+
+    step = CELL_STEPS[model.config.cell_type]
+    layers, hidden = [], inputs.split(1)  # (1 + time) x (1, input)
+    for layer in model.model.layers:
+        layers.append(unroll(step, layer, hidden, initial_state(layer, batch=1)))
+        hidden = [step.output for step in layers[-1]]  # (1 + time) x (1, hidden)
+
+    scores = [torch.log_softmax(model.lm_head(output[0]), dim=0) for output in hidden[:-1]]  # time x (vocab,)
+    log_likelihood = [score[index] for score, index in zip(scores, ids, strict=True)]
+    return Inspection(
+        chars=tokenizer.convert_ids_to_tokens(ids),
+        surprisal=np.array([-score.item() for score in log_likelihood]),
+        top_predictions=[_likeliest(score, tokenizer) for score in scores],
+        gates={name: _stack([[step.gates[name] for step in steps] for steps in layers]) for name in layers[0][0].gates},
+        cell_state=_stack([[step.cell_state for step in steps] for steps in layers]),
+        _log_likelihood=log_likelihood,
+        _inputs=inputs,
+    )
+
+
+def _likeliest(scores: Tensor, tokenizer) -> list[tuple[str, float]]:
+    top = scores.exp().topk(min(TOP, len(scores)))
+    return list(zip(tokenizer.convert_ids_to_tokens(top.indices.tolist()), top.values.tolist(), strict=True))
+
+
+def _stack(steps: list[list[Tensor]]) -> np.ndarray:
+    """(layers, time, hidden) from layers x (1 + time) x (1, hidden), without the step that reads the last character."""
+    return _array(torch.stack([torch.cat(layer)[:-1] for layer in steps]))
+
+
+def _array(x: Tensor) -> np.ndarray:
+    return x.detach().double().cpu().numpy()

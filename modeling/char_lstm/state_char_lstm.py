@@ -1,0 +1,56 @@
+"""The recurrent state of a model, in the shape of the library's cache."""
+
+from torch import Tensor
+from transformers import Cache
+from transformers.cache_utils import CacheLayerMixin
+
+
+class RecurrentCacheLayer(CacheLayerMixin):
+    """The state of one layer: `keys` is its past output h, `values` its cell state c, both (batch, hidden).
+
+    Cells without a cell state hold h twice.
+    """
+
+    def __init__(self, output: Tensor, cell_state: Tensor, seen: int):
+        super().__init__()
+        self.keys, self.values, self.seen = output, cell_state, seen
+        self.is_initialized = True
+
+    def get_seq_length(self) -> int:
+        """Characters read so far, pads included, as `generate` counts them."""
+        return self.seen
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        return self.seen + query_length, 0
+
+    def get_max_length(self) -> int:
+        return -1
+
+    get_max_cache_shape = get_max_length  # its name in transformers 5.17
+
+    def batch_repeat_interleave(self, repeats: int) -> None:
+        self.keys = self.keys.repeat_interleave(repeats, dim=0)
+        self.values = self.values.repeat_interleave(repeats, dim=0)
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        self.keys, self.values = self.keys[indices], self.values[indices]
+
+    def crop(self, *_):
+        raise NotImplementedError("a recurrent state cannot forget its last characters; start again from the text")
+
+    def lazy_initialization(self, *_):
+        raise NotImplementedError("a recurrent state is made by the model's forward")
+
+    update = lazy_initialization
+
+
+class RecurrentCache(Cache):
+    """The recurrent state of a whole model, as `past_key_values`. `forward` returns a new one and changes none."""
+
+    def __init__(self, states: list[tuple[Tensor, Tensor]], seen: int):
+        super().__init__(layers=[RecurrentCacheLayer(*state, seen) for state in states])
+
+    @property
+    def states(self) -> list[tuple[Tensor, Tensor]]:
+        """(h, c) of each layer, each (batch, hidden)."""
+        return [(layer.keys, layer.values) for layer in self.layers]

@@ -1,0 +1,1 @@
+"""Training a character model: recipe, readings, targets, the Trainer, checkpoints, the run, and its evaluation."""

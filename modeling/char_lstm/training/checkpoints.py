@@ -1,0 +1,170 @@
+"""What a run leaves on the disk: the mark whose folder it is, whole checkpoints, and what the Trainer leaves out."""
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from accelerate import PartialState
+from datasets import DatasetDict
+from safetensors.torch import load_model, save_model
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from transformers import TrainerCallback, TrainingArguments
+
+from ..errors import TrainingError
+from ..files import write_json
+
+logger = logging.getLogger("train")
+
+RUN_RECORD = "run.json"  # what this output folder is the result of
+COMPLETE = "complete.json"  # written into a checkpoint after its last file: name and size of each
+AVERAGE = "average.safetensors"  # the averaged weights in a checkpoint
+UNRECORDED = {  # settings that another machine may have otherwise
+    *("output_dir", "logging_dir", "run_name", "disable_tqdm", "report_to", "resume_from_checkpoint", "config"),
+    *("push_to_hub", "hub_model_id", "hub_private_repo", "tf32", "dataloader_pin_memory"),
+}
+
+
+def claim(recipe: TrainingArguments, corpus: DatasetDict) -> Path | None:
+    """Makes the output folder this run's and nobody else's; returns the checkpoint to go on from.
+
+    Of several processes one writes, and the others look after it has.
+
+    Raises:
+        TrainingError: the folder holds a run of other data or other settings.
+    """
+    output_dir = Path(recipe.output_dir)
+    settings = {name: value for name, value in recipe.to_dict().items() if name not in UNRECORDED}
+    settings["processes"] = recipe.world_size  # which is no field, but changes the steps of an epoch
+    record = json.loads(json.dumps({"data": fingerprint(corpus), "settings": settings}, default=str))
+    if (output_dir / RUN_RECORD).exists():
+        differences = _differences(json.loads((output_dir / RUN_RECORD).read_text(encoding="utf-8")), record)
+        if differences:
+            raise TrainingError(
+                f"{output_dir} holds another run: {'; '.join(differences)}. "
+                "Choose another --output_dir, or remove that folder first."
+            )
+    elif output_dir.exists() and any(output_dir.glob("checkpoint-*")):
+        raise TrainingError(f"{output_dir} holds checkpoints of unknown origin. Choose another --output_dir.")
+    if recipe.should_save:
+        write_json(output_dir / RUN_RECORD, record)
+        for checkpoint in output_dir.glob("checkpoint-*"):
+            if not is_whole(checkpoint):  # an older one too, half removed: it would count among those to keep
+                logger.warning("%s is not whole; leaving it out", checkpoint)
+                shutil.rmtree(checkpoint)
+    whole = last_whole_checkpoint(output_dir)
+    if whole:
+        logger.info("going on from %s", whole)
+    return whole
+
+
+def fingerprint(corpus: DatasetDict) -> str:
+    """A hash of every row in order, split by split."""
+    digest = hashlib.sha256()
+    for name, split in corpus.items():
+        digest.update(name.encode())
+        for text in split["text"]:
+            digest.update(text.encode())
+            digest.update(b"\0")
+    return digest.hexdigest()
+
+
+def _differences(old: dict, new: dict) -> list[str]:
+    if old["data"] != new["data"]:
+        return [f"its data differ (sha256 {old['data'][:12]}, now {new['data'][:12]})"]
+    names = sorted(old["settings"].keys() | new["settings"].keys())
+    pairs = [(name, old["settings"].get(name), new["settings"].get(name)) for name in names]
+    return [f"{name} was {before}, now {now}" for name, before, now in pairs if before != now]
+
+
+def last_whole_checkpoint(output_dir: Path) -> Path | None:
+    """The newest checkpoint whose files are all there, at the sizes that its mark lists."""
+    for checkpoint in sorted(output_dir.glob("checkpoint-*"), key=_step_of, reverse=True):
+        if is_whole(checkpoint):
+            return checkpoint
+    return None
+
+
+def is_whole(checkpoint: Path) -> bool:
+    try:
+        sizes = json.loads((checkpoint / COMPLETE).read_text(encoding="utf-8"))
+        return all((checkpoint / name).stat().st_size == size for name, size in sizes.items())
+    except (OSError, ValueError):
+        return False
+
+
+def _step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.rpartition("-")[2])
+
+
+@contextmanager
+def reporting_failed_write(what: str, output_dir: str | Path) -> Iterator[None]:
+    """Ends a run whose disk is full, for which torch, safetensors and tokenizers have an error of their own each."""
+    try:
+        yield
+    except Exception as error:
+        last = last_whole_checkpoint(Path(output_dir))
+        raise TrainingError(
+            f"cannot write {what} into {output_dir}: {error}. Last good checkpoint: {last or 'none yet'}; "
+            "with room on the disk the same command goes on from there"
+        ) from error
+
+
+class MarkWholeCheckpoints(TrainerCallback):
+    """Writes the completion mark into a checkpoint once all of its files are there, those of every process."""
+
+    def on_save(self, args, state, control, **kwargs):
+        PartialState().wait_for_everyone()
+        if not args.should_save:
+            return
+        checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        files = [file for file in checkpoint.iterdir() if file.name != COMPLETE]
+        with reporting_failed_write("a checkpoint", args.output_dir):
+            write_json(checkpoint / COMPLETE, {file.name: file.stat().st_size for file in files})
+
+
+class AverageWeights(TrainerCallback):
+    """An exponential moving average of the weights, which becomes the model at the end (Polyak and Juditsky 1992).
+
+    It lies in each checkpoint, so that a run that was interrupted ends with the same average.
+    """
+
+    def __init__(self, decay: float, checkpoint: Path | None):
+        self.decay, self.checkpoint = decay, checkpoint
+
+    def on_train_begin(self, args, state, control, model, **kwargs):
+        self.average = AveragedModel(model, multi_avg_fn=self.update)
+        if self.checkpoint:
+            load_model(self.average, self.checkpoint / AVERAGE)
+
+    def update(self, averages: list, weights: list, steps: torch.Tensor):
+        keeps = min(self.decay, (1 + int(steps)) / (10 + int(steps)))  # a short run is not mostly its first weights
+        get_ema_multi_avg_fn(keeps)(averages, weights, steps)
+
+    def on_step_end(self, args, state, control, model, **kwargs):
+        self.average.update_parameters(model)
+
+    def on_save(self, args, state, control, **kwargs):
+        if not args.should_save:
+            return
+        with reporting_failed_write("a checkpoint", args.output_dir):
+            save_model(self.average, Path(args.output_dir) / f"checkpoint-{state.global_step}" / AVERAGE)
+
+    def on_train_end(self, args, state, control, model, **kwargs):
+        if args.load_best_model_at_end and state.best_model_checkpoint:
+            load_model(self.average, Path(state.best_model_checkpoint) / AVERAGE)
+        model.load_state_dict(self.average.module.state_dict())
+
+    @contextmanager
+    def swapped_in(self, model):
+        """The model with the averaged weights, for a while."""
+        weights = {name: weight.clone() for name, weight in model.state_dict().items()}
+        model.load_state_dict(self.average.module.state_dict())
+        try:
+            yield
+        finally:
+            model.load_state_dict(weights)

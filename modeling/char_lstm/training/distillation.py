@@ -1,0 +1,133 @@
+"""Distillation: teachers and an n-gram model, mixed, generate more of a text, with soft targets at every place.
+
+A student that learns from these comes close to the whole mixture, and is one model.
+
+Sources: Bucila, Caruana and Niculescu-Mizil 2006, "Model compression", for the generated text;
+Hinton, Vinyals and Dean 2015, "Distilling the knowledge in a neural network", for probabilities as targets.
+"""
+
+import hashlib
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow.compute as pc
+import torch
+from datasets import Dataset, Features, List, Value
+from tqdm.auto import trange
+from transformers import PreTrainedTokenizerFast
+
+from ..corpus.sequences import FEATURES, cut_rows, encode_rows, ids_of
+from ..errors import CheckpointError
+from ..loading import checkpoint_folder, load_decoder
+from .ngram import NOTHING, KneserNey
+
+TEXTS = 256  # generated side by side
+SOFT_TARGETS = List(Value("float16"))  # (characters of the row, vocab), flat
+
+
+class Mixture:
+    """Several decoders and an n-gram model as one model, which predicts their weighted mean.
+
+    Args:
+        teachers: `CharLstmDecoder`s of one alphabet.
+        counts: of the text that they were trained on.
+        counting_share: weight of the n-gram model; the teachers share the rest evenly.
+        first: the id that comes before each of the `TEXTS` texts.
+        never: the id that is never generated, the pad's.
+    """
+
+    def __init__(self, teachers: list, counts: KneserNey, counting_share: float, first: int, never: int):
+        self.teachers, self.counts, self.counting_share, self.never = teachers, counts, counting_share, never
+        self.states = [teacher.read([[first]] * TEXTS) for teacher in teachers]
+        self.before = np.full((TEXTS, counts.order), NOTHING)  # what each text ends in
+        self.before[:, -1] = first
+
+    def probabilities(self) -> np.ndarray:
+        """Of the next character of each text, (texts, vocab)."""
+        logits = [teacher.logits(state) for teacher, state in zip(self.teachers, self.states, strict=True)]
+        by_teachers = torch.from_numpy(np.stack(logits)).softmax(-1).mean(0).numpy()  # (texts, vocab)
+        by_counts = self.counts.following(self.before)  # (texts, vocab)
+        mixed = (1 - self.counting_share) * by_teachers + self.counting_share * by_counts
+        mixed[:, self.never] = 0
+        return mixed / mixed.sum(axis=1, keepdims=True)
+
+    def step(self, ids: np.ndarray) -> None:
+        """Reads one character of each text, (texts,)."""
+        for teacher, state in zip(self.teachers, self.states, strict=True):
+            teacher.step(state, ids)
+        self.before = np.column_stack([self.before[:, 1:], ids])
+
+
+def sample_mixture(mixture: Mixture, steps: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Texts drawn from the mixture, (texts, steps), and its probabilities at each place, (texts, steps, vocab)."""
+    uniforms = np.random.default_rng(seed).random((steps, TEXTS, 1))
+    texts, soft_targets = [], []
+    for step in trange(steps, desc="the teachers generate", leave=False):
+        probabilities = mixture.probabilities()
+        ids = (probabilities.cumsum(axis=1)[:, :-1] <= uniforms[step]).sum(axis=1)  # (texts,)
+        mixture.step(ids)
+        texts.append(ids)
+        soft_targets.append(probabilities.astype(np.float16))
+    return np.stack(texts, axis=1), np.stack(soft_targets, axis=1)
+
+
+def generated_rows(
+    mixture: Mixture, tokenizer: PreTrainedTokenizerFast, characters: int, max_length: int, seed: int
+) -> Iterator[dict]:
+    """The rows of a generated corpus, each with its `soft_targets`: whole sentences, if there are any."""
+    for ids, targets in zip(*sample_mixture(mixture, -(-characters // TEXTS), seed), strict=True):
+        text = "".join(tokenizer.convert_ids_to_tokens(ids.tolist()))
+        texts = cut_rows(text[: text.rfind("\n") + 1] or text, max_length)
+        rows = Dataset.from_dict(encode_rows({"text": texts}, tokenizer, max_length), features=FEATURES)
+        ends = np.cumsum([len(row) for row in texts])
+        for row, its_own in zip(rows, np.split(targets[: ends[-1]], ends[:-1]), strict=True):
+            yield row | {"soft_targets": its_own.ravel()}
+
+
+def distil(
+    teachers: list[str],
+    rows: Dataset,
+    tokenizer: PreTrainedTokenizerFast,
+    *,
+    order: int,
+    counting_share: float,
+    characters: int,
+    seed: int,
+) -> tuple[Dataset, np.ndarray]:
+    """Rows that models and the n-grams of `rows` generate, about `characters` in all, and their soft targets,
+    (characters, vocab). The cache of `datasets` keeps them for the next run.
+
+    Args:
+        teachers: folders or ids on the Hub, of models that were trained on these rows.
+
+    Raises:
+        CheckpointError: a teacher cannot be loaded, or its alphabet is not that of the rows.
+    """
+    max_length = len(rows[0]["input_ids"])
+    settings = ("soft_targets", order, counting_share, characters, max_length, seed)
+    decoders, digest = [], hashlib.sha256(repr(settings).encode())
+    for teacher in teachers:
+        folder = checkpoint_folder(teacher, None)
+        decoder, alphabet = load_decoder(folder)
+        if alphabet.get_vocab() != tokenizer.get_vocab():
+            raise CheckpointError(f"the teacher {teacher} has another alphabet than the text; train it on the same one")
+        decoders.append(decoder)
+        digest.update((folder / "model.safetensors").read_bytes())
+    ids = ids_of(rows, tokenizer)
+    digest.update(ids.tobytes())
+    counts = KneserNey(ids, len(tokenizer), order)
+    newline = tokenizer.convert_tokens_to_ids("\n")
+    generated = Dataset.from_generator(
+        generated_rows,
+        features=Features(FEATURES | {"soft_targets": SOFT_TARGETS}),
+        gen_kwargs={
+            "mixture": Mixture(decoders, counts, counting_share, newline, tokenizer.pad_token_id),
+            "tokenizer": tokenizer,
+            "characters": characters,
+            "max_length": max_length,
+            "seed": seed,
+        },
+        fingerprint=digest.hexdigest(),
+    )
+    soft_targets = pc.list_flatten(generated.data["soft_targets"]).to_numpy().reshape(-1, len(tokenizer))
+    return generated.remove_columns("soft_targets"), soft_targets

@@ -1,0 +1,110 @@
+"""How well a model predicts the text of a corpus, in nats and bits per character.
+
+Every character of the split counts once, newlines included, the first given a newline before it.
+`nats_per_char` carries the state through the text in order, `nats_per_char_reset` starts anew at each row.
+"""
+
+import hashlib
+import math
+
+import torch
+from datasets import Dataset
+from torch.nn.functional import cross_entropy
+from torch.nn.utils.rnn import pad_sequence
+from tqdm.auto import tqdm
+
+from ..corpus.build import load_corpus
+from ..errors import CorpusError
+from ..files import write_json
+from ..loading import RECORDED, checkpoint_folder, load
+from ..tokenization_char_lstm import normalise
+
+CHUNK = 4096  # characters of one forward
+ROWS = 64  # rows of one forward
+
+
+@torch.inference_mode()
+def score_carried(model, ids: list[int]) -> float:
+    """Nats of a text given as ids, (time,), read in one go: the state goes on from chunk to chunk."""
+    text = torch.tensor([model.config.bos_token_id, *ids], device=model.device)
+    state, nats = None, 0.0
+    for start in tqdm(range(0, len(ids), CHUNK), desc="carried", leave=False):
+        read = text[start : start + CHUNK][: len(ids) - start].unsqueeze(0)  # (1, time)
+        output = model(read, past_key_values=state, use_cache=True)
+        state = output.past_key_values
+        expected = text[start + 1 : start + 1 + read.shape[1]]
+        nats += cross_entropy(output.logits[0].double(), expected, reduction="sum").item()
+    return nats
+
+
+@torch.inference_mode()
+def score_reset(model, rows: list[list[int]]) -> float:
+    """Nats of rows of ids, each read from a newline and a fresh state."""
+    rows = sorted(rows, key=len)  # rows of a batch about as long as each other
+    nats = 0.0
+    for start in tqdm(range(0, len(rows), ROWS), desc="reset", leave=False):
+        batch = [torch.tensor([model.config.bos_token_id, *row], device=model.device) for row in rows[start:][:ROWS]]
+        padded = pad_sequence(batch, batch_first=True, padding_value=-100)  # (batch, time)
+        logits = model(padded[:, :-1].clamp(min=0), use_cache=False).logits  # pads on the right change nothing before
+        nats += cross_entropy(logits.double().transpose(1, 2), padded[:, 1:], reduction="sum").item()
+    return nats
+
+
+def evaluate(model, tokenizer, split: Dataset) -> dict:
+    """The figures of one split."""
+    texts = list(split["text"])
+    normalise(tokenizer, "".join(texts))  # warns, once for the whole split, of characters that the model lacks
+    encodings = tokenizer.backend_tokenizer.encode_batch(texts, add_special_tokens=False)
+    rows = [encoding.ids for encoding in encodings]
+    ids = [character for row in rows for character in row]
+    if not ids:
+        raise CorpusError("nothing is left of the split in the alphabet of the model")
+    nats_per_char = score_carried(model, ids) / len(ids)
+    return {
+        "characters": len(ids),
+        "rows": len(rows),
+        "nats_per_char": nats_per_char,
+        "bits_per_char": nats_per_char / math.log(2),
+        "nats_per_char_reset": score_reset(model, rows) / len(ids),
+        "text_sha256": hashlib.sha256("".join(texts).encode()).hexdigest(),
+    }
+
+
+def evaluate_folder(model_id: str, dataset: str, split: str = "test", *, json_path: str | None = None) -> dict:
+    """The figures of a model on a split of a corpus, with the hashes of what was measured; on a GPU where there is one.
+
+    Args:
+        model_id: a folder or an id on the Hub.
+        dataset: a folder written by `build_corpus`, or an id on the Hub.
+        json_path: write the figures to this file too.
+
+    Raises:
+        CheckpointError: the model cannot be loaded.
+        CorpusError: there is no such split, or nothing of it is in the model's alphabet.
+    """
+    folder = checkpoint_folder(model_id, None)
+    model, tokenizer = load(folder)
+    corpus = load_corpus(dataset)
+    if split not in corpus:
+        raise CorpusError(f"{dataset} has no split {split}; it has {', '.join(corpus)}")
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    figures = {
+        "parameters": model.num_parameters(only_trainable=True),
+        "split": split,
+        **evaluate(model, tokenizer, corpus[split]),
+        **{key: hashlib.sha256((folder / name).read_bytes()).hexdigest() for key, name in RECORDED.items()},
+    }
+    if json_path:
+        write_json(json_path, figures)
+    return figures
+
+
+def in_words(figures: dict) -> str:
+    """The figures as a person reads them."""
+    nats = figures["nats_per_char"]
+    return (
+        f"{figures['parameters']:,} parameters; on the {figures['characters']:,} characters of the {figures['split']} "
+        f"split {nats:.4f} nats ({figures['bits_per_char']:.4f} bits) per character,\n"
+        f"as if it chose evenly among {math.exp(nats):.1f} characters each time; "
+        f"{figures['nats_per_char_reset']:.4f} nats if each row starts from a fresh state"
+    )

@@ -1,0 +1,195 @@
+"""An intent classifier: a recurrent network reads a request word by word, and a dense layer names what is wanted."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from datasets import Dataset
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, f1_score
+from sklearn.model_selection import train_test_split
+from sklearn.pipeline import make_pipeline
+from transformers import (
+    DataCollatorWithPadding,
+    PreTrainedTokenizerFast,
+    Trainer,
+    TrainingArguments,
+    pipeline,
+    set_seed,
+)
+
+from ..configuration_char_lstm import CharLstmConfig
+from ..errors import CheckpointError
+from ..files import replaced_files, write_json
+from ..loading import load
+from ..modeling_char_lstm import CharLstmForSequenceClassification
+from ..tokenization_char_lstm import build_tokenizer
+from .settings import IntentRunSettings, IntentSettings
+
+Phrasings = list[tuple[str, str]]  # text and intent
+
+
+@dataclass
+class IntentRecipe(IntentSettings, IntentRunSettings, TrainingArguments):
+    """A training run: the phrasings, the model, and everything the Trainer knows."""
+
+
+def read_phrasings(path: str) -> Phrasings:
+    """The rows of a CSV file whose columns are text and intent."""
+    with open(path, encoding="utf-8", newline="") as file:
+        rows = csv.DictReader(file)
+        if rows.fieldnames != ["text", "intent"]:
+            raise ValueError(f"{path}: its first line must be text,intent")
+        return [(row["text"], row["intent"]) for row in rows]
+
+
+def read_splits(recipe: IntentRecipe) -> tuple[Phrasings, Phrasings]:
+    """The phrasings to learn from and those to measure on: the test file's, or some held out of the training file."""
+    phrasings = read_phrasings(recipe.train_file)
+    if not recipe.held_out:
+        return phrasings, read_phrasings(recipe.test_file)
+    intents = [intent for _, intent in phrasings]
+    return train_test_split(phrasings, test_size=recipe.held_out, stratify=intents, random_state=recipe.seed)
+
+
+def new_classifier(
+    recipe: IntentRecipe, phrasings: Phrasings
+) -> tuple[CharLstmForSequenceClassification, PreTrainedTokenizerFast]:
+    """The classifier to train, new or on top of a language model's layers, and its tokenizer."""
+    names = sorted({intent for _, intent in phrasings})
+    classes = {"id2label": dict(enumerate(names)), "label2id": {name: index for index, name in enumerate(names)}}
+    if recipe.init_from:
+        language_model, tokenizer = load(recipe.init_from)
+        config = CharLstmConfig.from_dict(language_model.config.to_dict() | classes)
+        model = CharLstmForSequenceClassification(config)
+        model.model = language_model.model
+        return model, tokenizer
+
+    tokenizer = build_tokenizer([text for text, _ in phrasings], unit=recipe.unit)
+    config = CharLstmConfig(
+        vocab_size=len(tokenizer),
+        embedding_size=recipe.embedding_size,
+        hidden_size=recipe.hidden_size,
+        num_hidden_layers=recipe.num_hidden_layers,
+        cell_type=recipe.cell_type,
+        input_dropout=recipe.input_dropout,
+        hidden_dropout=recipe.hidden_dropout,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.get_vocab().get("\n"),  # words have none
+        **classes,
+    )
+    return CharLstmForSequenceClassification(config), tokenizer
+
+
+@dataclass
+class ForgetWords(DataCollatorWithPadding):
+    """Pads a batch and makes a share of its words unknown, so that the model learns to do without any of them."""
+
+    share: float = 0.0
+
+    def __call__(self, rows: list[dict]) -> dict[str, torch.Tensor]:
+        batch = super().__call__(rows)
+        if self.tokenizer.unk_token_id is not None:  # characters have none
+            forgotten = (torch.rand(batch["input_ids"].shape) < self.share) & batch["attention_mask"].bool()
+            batch["input_ids"] = batch["input_ids"].masked_fill(forgotten, self.tokenizer.unk_token_id)
+        return batch
+
+
+def score(expected: list[str], predicted: list[str]) -> dict[str, float]:
+    return {
+        "macro_f1": f1_score(expected, predicted, average="macro"),
+        "accuracy": accuracy_score(expected, predicted),
+    }
+
+
+def score_model(model, tokenizer, phrasings: Phrasings) -> dict[str, float]:
+    """Macro-F1 and accuracy of the model as `pipeline` runs it."""
+    texts, expected = zip(*phrasings, strict=True)
+    classify = pipeline("text-classification", model=model, tokenizer=tokenizer)
+    return score(expected, [prediction["label"] for prediction in classify(list(texts))])
+
+
+def share_of_unknown_words(known: Phrasings, phrasings: Phrasings) -> float:
+    """How many of the words to measure on, repeated ones counted, no phrasing to learn from has."""
+    vocabulary = build_tokenizer([text for text, _ in known], unit="word")
+    ids = [index for row in vocabulary([text for text, _ in phrasings]).input_ids for index in row]
+    return ids.count(vocabulary.unk_token_id) / len(ids)
+
+
+def score_bag_of_words(known: Phrasings, phrasings: Phrasings) -> dict[str, float]:
+    """The same of a logistic regression that counts words and does not see their order."""
+    baseline = make_pipeline(CountVectorizer(token_pattern=r"\b\w+\b"), LogisticRegression(max_iter=1000))
+    baseline.fit(*zip(*known, strict=True))
+    texts, expected = zip(*phrasings, strict=True)
+    return score(expected, baseline.predict(texts))
+
+
+def measure(model, tokenizer, known: Phrasings, phrasings: Phrasings, recipe: IntentRecipe) -> dict:
+    """Everything that the card says."""
+    return {
+        "intents": list(model.config.label2id),
+        "train_phrasings": len(known),
+        "test_phrasings": len(phrasings),
+        "unknown_words": share_of_unknown_words(known, phrasings),
+        "unit": "char" if tokenizer.unk_token_id is None else "word",
+        "parameters": model.num_parameters(only_trainable=True),
+        "epochs": recipe.num_train_epochs,
+        "scores": {
+            f"{model.config.cell_type} classifier": score_model(model, tokenizer, phrasings),
+            "bag of words, logistic regression": score_bag_of_words(known, phrasings),
+        },
+    }
+
+
+def train_classifier(recipe: IntentRecipe) -> dict:
+    """Trains a classifier, leaves it in its output folder with its figures, and returns these."""
+    set_seed(recipe.seed)
+    known, unseen = read_splits(recipe)
+    model, tokenizer = new_classifier(recipe, known)
+    rows = tokenizer([text for text, _ in known])
+    trainer = Trainer(
+        model=model,
+        args=recipe,
+        train_dataset=Dataset.from_dict({**rows, "label": [model.config.label2id[intent] for _, intent in known]}),
+        data_collator=ForgetWords(tokenizer, share=recipe.word_dropout),
+        processing_class=tokenizer,
+    )
+    trainer.train()
+    figures = measure(model.eval(), tokenizer, known, unseen, recipe)
+    with replaced_files(Path(recipe.output_dir)) as unfinished:
+        model.save_pretrained(unfinished)
+        tokenizer.save_pretrained(unfinished)
+        write_json(unfinished / "evaluation.json", figures)
+    return figures
+
+
+def load_classifier(folder: str) -> tuple[CharLstmForSequenceClassification, PreTrainedTokenizerFast]:
+    """A classifier in evaluation mode, and its tokenizer.
+
+    Raises:
+        CheckpointError: no such folder, or it holds something else, whose missing weights the library would make up.
+    """
+    if not (Path(folder) / "config.json").is_file():
+        raise CheckpointError(f"{folder}: no such model folder")
+    model, found = CharLstmForSequenceClassification.from_pretrained(folder, output_loading_info=True)
+    if wrong := {*found["missing_keys"], *found["unexpected_keys"]}:
+        raise CheckpointError(f"{folder} holds no classifier: {', '.join(sorted(wrong))} missing or out of place")
+    return model.eval(), PreTrainedTokenizerFast.from_pretrained(folder)
+
+
+@torch.inference_mode()
+def trace_intents(model, tokenizer, text: str) -> list[tuple[str, str, float]]:
+    """What the model thinks after each word: the word as it reads it, the likeliest intent, and its probability.
+
+    Raises:
+        ValueError: a text without a word.
+    """
+    ids = tokenizer(text).input_ids
+    if not ids:
+        raise ValueError("the text holds no word that the model could read")
+    hidden = model.model(torch.tensor([ids]), use_cache=False).last_hidden_state[0]  # (time, hidden)
+    probability, intent = model.score(hidden).softmax(dim=1).max(dim=1)
+    names = [model.config.id2label[index] for index in intent.tolist()]
+    return list(zip(tokenizer.convert_ids_to_tokens(ids), names, probability.tolist(), strict=True))

@@ -1,0 +1,110 @@
+"""Lanes: a text in as many stretches as a batch has rows, with the state carried along each (a stateful LSTM)."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from datasets import Dataset
+from safetensors.torch import load_file, save_file
+from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
+from transformers import Trainer, TrainerCallback
+
+from ...state_char_lstm import RecurrentCache
+from ..checkpoints import reporting_failed_write
+from ..targets import soft_targets
+from .base import Reading, process_loader
+from .sentences import Sentences, collate
+
+LANES = "lanes.safetensors"  # the state within an epoch, in a checkpoint
+
+
+class LaneReading(Reading):
+    """Rows of `row_length` characters, each of which goes on where its lane's last one ended."""
+
+    option = "--stateful"
+
+    def __init__(self, recipe, tokenizer=None):
+        super().__init__(recipe, tokenizer)
+        rows, targets = soft_targets(recipe, self.training_rows(), self.tokenizer)
+        self.rows = Lanes(rows, recipe.train_batch_size, recipe.row_length, targets)
+
+    @classmethod
+    def is_asked_for(cls, recipe) -> bool:
+        return recipe.stateful
+
+    @classmethod
+    def clashes(cls, recipe) -> Iterator[str]:
+        if recipe.world_size > 1 or not recipe.row_length:
+            yield "--stateful carries the state within one process, from rows of --row_length to the next"
+
+    def loader(self, trainer: Trainer) -> DataLoader:
+        batches = BatchSampler(SequentialSampler(self.rows), self.recipe.train_batch_size, drop_last=False)
+        return process_loader(self.rows, self.recipe, batch_sampler=batches, collate_fn=collate)
+
+    def callbacks(self, checkpoint: Path | None) -> list[TrainerCallback]:
+        self.carried = CarryState(checkpoint)
+        return [self.carried]
+
+    def begin_step(self, inputs: dict) -> dict:
+        carried = {"past_key_values": self.carried.state, "use_cache": True}
+        return inputs | {"shift_labels": inputs["labels"]} | carried
+
+    def end_step(self, outputs) -> None:
+        self.carried.keep(outputs.past_key_values)
+
+
+class Lanes(torch.utils.data.Dataset):
+    """A text in as many stretches as a batch has rows, which are read side by side, `length` characters a batch: row
+    `step * lanes + lane`. Each row goes on where the lane's last one ended, for a state that is carried along.
+
+    Labels are the next characters, (time,), already shifted. The last lane begins a little early, so that all have
+    one length; `soft_targets` are those of `Sentences`.
+    """
+
+    def __init__(self, rows: Dataset, lanes: int, length: int, soft_targets: np.ndarray | None = None):
+        self.ids = Sentences(rows).ids()  # (characters + 1,): the newline in front
+        self.lanes, self.length, self.soft_targets = lanes, length, soft_targets
+        characters = len(self.ids) - 1
+        self.lane_length = -(-characters // lanes)
+        self.starts = (torch.arange(lanes) * self.lane_length).clamp(max=characters - self.lane_length).tolist()
+
+    def __len__(self) -> int:
+        return self.lanes * -(-self.lane_length // self.length)
+
+    def __getitem__(self, row: int) -> dict[str, torch.Tensor]:
+        step, lane = divmod(row, self.lanes)
+        start, end = self.starts[lane] + step * self.length, self.starts[lane] + self.lane_length
+        span = slice(start, min(start + self.length, end))
+        input_ids, labels = self.ids[:-1][span], self.ids[1:][span]
+        row = {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids), "labels": labels}
+        if self.soft_targets is not None:
+            row["soft_targets"] = torch.from_numpy(self.soft_targets[span]).float()  # (time, vocab)
+        return row
+
+
+class CarryState(TrainerCallback):
+    """The state that each lane's rows leave to the next, without its gradient; lanes begin anew in every epoch.
+
+    It lies in a checkpoint that is written within an epoch.
+    """
+
+    def __init__(self, checkpoint: Path | None):
+        self.state, self.checkpoint = None, checkpoint
+
+    def keep(self, state: RecurrentCache) -> None:
+        self.state = RecurrentCache([(h.detach(), c.detach()) for h, c in state.states], state.get_seq_length())
+
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        self.state = None
+        if self.checkpoint and (self.checkpoint / LANES).exists():
+            states = load_file(self.checkpoint / LANES, device=str(args.device))["states"]  # (layers, 2, batch, hidden)
+            self.state = RecurrentCache([(h, c) for h, c in states], seen=0)
+        self.checkpoint = None
+
+    def on_save(self, args, state, control, **kwargs):
+        if not state.epoch % 1:  # the next row begins an epoch
+            return
+        states = torch.stack([torch.stack(layer) for layer in self.state.states])
+        with reporting_failed_write("a checkpoint", args.output_dir):
+            save_file({"states": states}, Path(args.output_dir) / f"checkpoint-{state.global_step}" / LANES)

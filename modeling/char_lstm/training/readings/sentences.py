@@ -1,0 +1,157 @@
+"""Sentences that follow each other, joined to rows of like length: the assignment's padded sequences."""
+
+from itertools import pairwise
+
+import numpy as np
+import torch
+from datasets import Dataset
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import DataLoader, Sampler
+from transformers import Trainer
+
+from ...corpus.sequences import lengths_of
+from ..targets import soft_targets
+from .base import Reading, process_loader
+
+
+class SentenceReading(Reading):
+    """Whole sentences, joined to rows of about `row_length` characters that begin elsewhere in every epoch."""
+
+    def __init__(self, recipe, tokenizer=None):
+        super().__init__(recipe, tokenizer)
+        self.rows = Sentences(*soft_targets(recipe, self.training_rows(), self.tokenizer))
+
+    def loader(self, trainer: Trainer) -> DataLoader:
+        batches = JoinedSentences(
+            self.rows.lengths,
+            self.recipe.row_length,
+            self.recipe.train_batch_size,
+            seed=self.recipe.data_seed or self.recipe.seed,
+            accumulated=self.recipe.gradient_accumulation_steps,
+            processes=self.recipe.world_size,
+            process=self.recipe.process_index,
+        )
+        return process_loader(self.rows, self.recipe, batch_sampler=batches, collate_fn=collate)
+
+
+class Sentences(torch.utils.data.Dataset):
+    """The rows of a corpus without their padding; `sentences[first, last]` are those from `first` to before `last`,
+    joined as they follow each other in the text. They are read as they are needed, so the corpus may be a large one.
+
+    `soft_targets` (characters, vocab): a distribution for every character of the text; a row then carries its own
+    part of it.
+    """
+
+    def __init__(self, rows: Dataset, soft_targets: np.ndarray | None = None):
+        self.lengths = torch.from_numpy(lengths_of(rows)) - 1  # (rows,), the newline in front left out
+        self.rows = rows.with_format("torch", columns=["input_ids"])
+        self.ends = self.lengths.cumsum(0)  # of each row in the text
+        self.soft_targets = soft_targets
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, span: tuple[int, int]) -> dict[str, torch.Tensor]:
+        first, last = span
+        rows = self.rows[first : max(last, first + 1)]["input_ids"]  # (sentences, max_length)
+        kept = torch.arange(rows.shape[1]) <= self.lengths[first : first + len(rows)].unsqueeze(1)
+        kept[1:, 0] = False  # one newline in front is enough
+        kept[last - first :, 1:] = False  # and all there is of a row of no sentence
+        input_ids = rows[kept]  # (time,)
+        row = {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids)}
+        if self.soft_targets is not None:
+            start = self.ends[first] - self.lengths[first]
+            span = slice(start, start + len(input_ids) - 1)
+            row["soft_targets"] = torch.from_numpy(self.soft_targets[span]).float()  # (time - 1, vocab), newline aside
+        return row
+
+    def ids(self) -> torch.Tensor:
+        """The whole text, the newline in front included: (characters + 1,)."""
+        pieces = [self[first, min(first + 1000, len(self))]["input_ids"] for first in range(0, len(self), 1000)]
+        return torch.cat([pieces[0], *(piece[1:] for piece in pieces[1:])])
+
+
+class JoinedSentences(Sampler):
+    """An epoch: every sentence once, joined to rows of about `row_length` that begin elsewhere each time, in batches.
+
+    A row that goes on past a sentence's end teaches how the next one begins. Rows of like length come in the same
+    step, so that little of it is padding, and the steps in random order. Where the rows do not fill whole steps,
+    half of the rest is a step of the shortest rows and half one of the longest, whose lengths differ most.
+
+    A step's rows are the same however many processes and accumulated batches share them. Where there are fewer rows
+    than shares, a batch is one row of no sentence: the newline alone, which teaches nothing.
+
+    Args:
+        lengths: (sentences,), in characters.
+        row_length: characters of a row; 0 leaves each sentence in a row of its own.
+        batch_size: rows of a batch.
+        seed: of the order and the cuts, which differ from epoch to epoch (`set_epoch`) and are the same after a resume.
+        accumulated: batches that a process reads for one step.
+        processes: how many read the text together.
+        process: which of them this one is.
+    """
+
+    def __init__(
+        self,
+        lengths: torch.Tensor,
+        row_length: int,
+        batch_size: int,
+        seed: int = 0,
+        *,
+        accumulated: int = 1,
+        processes: int = 1,
+        process: int = 0,
+    ):
+        self.ends, self.seed, self.epoch = lengths.cumsum(0), seed, 0
+        self.accumulated, self.processes, self.process = accumulated, processes, process
+        batch_size *= accumulated * processes  # from here on of a step
+        wanted = -(-int(self.ends[-1]) // row_length) if row_length else len(lengths)
+        self.rows = min(wanted, len(lengths))
+        whole, rest = divmod(self.rows, batch_size)
+        self.sizes = [size for size in (rest // 2, *[batch_size] * whole, rest - rest // 2) if size]
+
+    def __len__(self) -> int:
+        return len(self.sizes) * self.accumulated
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def cuts(self, generator: torch.Generator) -> torch.Tensor:
+        """Where rows begin and end, (rows + 1,), as numbers of sentences: near even shares of the text, shifted."""
+        inner = torch.arange(1, self.rows)
+        shares = (inner + torch.rand((), generator=generator) - 0.5) / self.rows  # of the text before each cut
+        cuts = torch.searchsorted(self.ends, (shares * self.ends[-1]).long())
+        cuts = (cuts - inner).clamp(min=0).cummax(0).values + inner  # a sentence at least in every row,
+        cuts = torch.minimum(cuts, len(self.ends) - self.rows + inner)  # those at the end included
+        return torch.cat([torch.tensor([0]), cuts, torch.tensor([len(self.ends)])])
+
+    def __iter__(self):
+        generator = torch.Generator().manual_seed(self.seed + self.epoch)
+        cuts = self.cuts(generator)
+        ends = torch.cat([torch.tensor([0]), self.ends])[cuts]
+        shuffled = torch.randperm(self.rows, generator=generator)
+        by_length = shuffled[ends.diff()[shuffled].argsort(stable=True)]  # rows of one length in random order
+        steps, spans = by_length.split(self.sizes), list(pairwise(cuts.tolist()))
+        for number in torch.randperm(len(steps), generator=generator).tolist():
+            shares = steps[number].tensor_split(self.accumulated * self.processes)
+            for share in shares[self.process :: self.processes]:
+                yield [spans[row] for row in share.tolist()] or [(0, 0)]
+
+
+def collate(rows: list[dict]) -> dict[str, torch.Tensor]:
+    """A batch, (batch, time), without the columns that are padding in every row; pads carry no label.
+
+    `soft_targets` (batch, predictions, vocab), where the rows have them, are zero at pads.
+    """
+    lengths = torch.tensor([int(row["attention_mask"].sum()) for row in rows])  # (batch,)
+    input_ids = pad_sequence([row["input_ids"][:length] for row, length in zip(rows, lengths, strict=True)], True)
+    attention_mask = (torch.arange(input_ids.shape[1]) < lengths.unsqueeze(1)).long()
+    labels = [row.get("labels", row["input_ids"])[:length] for row, length in zip(rows, lengths, strict=True)]
+    batch = {
+        "input_ids": input_ids,  # a pad is 0, the tokenizer's first token
+        "attention_mask": attention_mask,
+        "labels": pad_sequence(labels, True, padding_value=-100),
+    }
+    if "soft_targets" in rows[0]:
+        batch["soft_targets"] = pad_sequence([row["soft_targets"] for row in rows], True)
+    return batch

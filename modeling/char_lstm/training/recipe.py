@@ -1,0 +1,59 @@
+"""The recipe of a training run: its settings, checked and with the way to read the text decided."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from transformers import TrainingArguments
+from transformers.utils import is_torch_tf32_available
+
+from ..configuration_char_lstm import CellType
+from ..errors import TrainingError
+from ..paths import RECIPES
+from .readings import reading_of
+from .settings import DataSettings, ModelSettings, ReadingSettings, RunSettings, TargetSettings
+
+
+@dataclass
+class Recipe(DataSettings, ModelSettings, ReadingSettings, TargetSettings, RunSettings, TrainingArguments):
+    """A training run: the text, the model, and everything the Trainer knows.
+
+    `reading` is the class of `readings` that the settings mean.
+
+    Raises:
+        TrainingError: settings that exclude each other, or an unknown cell.
+    """
+
+    def __post_init__(self):
+        if self.tf32 is None and is_torch_tf32_available():
+            self.tf32 = True  # products of 10-bit fractions, summed in float32: cuDNN's layers use them in any case
+        super().__post_init__()
+        self.dataloader_pin_memory &= self.device.type == "cuda"
+        if self.cell_type not in get_args(CellType):
+            raise TrainingError(f"--cell_type {self.cell_type}: there are {', '.join(get_args(CellType))}")
+        self.reading = reading_of(self)
+
+
+def read_recipe(name: str) -> dict[str, Any]:
+    """The settings of a recipe file: the name of a packaged recipe, such as `alice`, or a path.
+
+    Raises:
+        TrainingError: no such file, no YAML, or a setting that nobody knows.
+    """
+    path = Path(name)
+    if not path.exists() and (RECIPES / f"{name}.yaml").is_file():
+        path = RECIPES / f"{name}.yaml"
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except FileNotFoundError:
+        packaged = ", ".join(sorted(recipe.stem for recipe in RECIPES.glob("*.yaml")))
+        raise TrainingError(f"--config {name}: no such file, and no packaged recipe; there are {packaged}") from None
+    except yaml.YAMLError as error:
+        raise TrainingError(f"{path} is no YAML: {error}") from error
+    if not isinstance(settings, dict):
+        raise TrainingError(f"{path} should hold lines of `setting: value`")
+    if unknown := settings.keys() - {entry.name for entry in dataclasses.fields(Recipe)}:
+        raise TrainingError(f"{path} has unknown keys: {', '.join(sorted(map(str, unknown)))}")
+    return settings

@@ -1,0 +1,122 @@
+"""A training run, from a recipe to a model in its output folder."""
+
+import logging
+from pathlib import Path
+
+from accelerate.utils import set_seed
+from transformers import GenerationConfig, PreTrainedTokenizerFast, Trainer
+
+from ..configuration_char_lstm import CharLstmConfig
+from ..errors import TrainingError
+from ..files import replaced_files
+from ..loading import load
+from ..modeling_char_lstm import CharLstmForCausalLM
+from .checkpoints import AverageWeights, MarkWholeCheckpoints, claim, reporting_failed_write
+from .recipe import Recipe
+from .trainer import CharTrainer, StopInTime, WatchItLearn
+
+logger = logging.getLogger("train")
+
+
+def make_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> CharLstmForCausalLM:
+    """A new model of the recipe's sizes for the tokenizer's alphabet."""
+    config = CharLstmConfig(
+        vocab_size=len(tokenizer),
+        embedding_size=recipe.embedding_size,
+        hidden_size=recipe.hidden_size,
+        num_hidden_layers=recipe.num_hidden_layers,
+        cell_type=recipe.cell_type,
+        input_dropout=recipe.input_dropout,
+        hidden_dropout=recipe.hidden_dropout,
+        output_dropout=recipe.output_dropout,
+        locked_dropout=recipe.locked_dropout,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.convert_tokens_to_ids("\n"),
+    )
+    model = CharLstmForCausalLM(config)
+    model.generation_config = GenerationConfig(
+        do_sample=True,
+        temperature=0.6,
+        top_k=0,
+        top_p=0.95,
+        max_new_tokens=500,  # "Predict 500 characters only"
+        suppress_tokens=[config.pad_token_id],
+        pad_token_id=config.pad_token_id,
+        bos_token_id=config.bos_token_id,
+    )
+    return model
+
+
+def load_to_tune(recipe: Recipe) -> tuple[CharLstmForCausalLM, PreTrainedTokenizerFast]:
+    """The model to start from, with the recipe's dropout, and its tokenizer."""
+    model, tokenizer = load(recipe.init_from)
+    for name in ("input_dropout", "hidden_dropout", "output_dropout", "locked_dropout"):
+        setattr(model.config, name, getattr(recipe, name))
+    known, model = model, CharLstmForCausalLM(model.config)  # made anew, with the recipe's dropout
+    model.load_state_dict(known.state_dict())
+    model.generation_config = known.generation_config
+    return model, tokenizer
+
+
+def train(recipe: Recipe) -> CharTrainer:
+    """Trains by a recipe and leaves the model in its output folder."""
+    if recipe.n_gpu > 1:
+        raise TrainingError(
+            f"{recipe.n_gpu} GPUs want a process each: torchrun --nproc_per_node {recipe.n_gpu} scripts/train.py with "
+            "the same arguments; or choose one of them: CUDA_VISIBLE_DEVICES=0"
+        )
+    set_seed(recipe.seed)
+    with recipe.main_process_first(local=recipe.save_on_each_node):  # the others find the corpus and the claim
+        base, tokenizer = load_to_tune(recipe) if recipe.init_from else (None, None)
+        reading = recipe.reading(recipe, tokenizer)
+        checkpoint = claim(recipe, reading.corpus)
+    held_out = reading.held_out_rows()
+    if held_out is None:
+        recipe.eval_strategy = "no"
+        logger.info("the validation split is trained on, so no held-out loss is shown; test with evaluate.py")
+    trainer = CharTrainer(
+        reading=reading,
+        averaging=AverageWeights(recipe.ema_decay, checkpoint) if recipe.ema_decay else None,
+        model=base or make_model(recipe, reading.tokenizer),
+        args=recipe,
+        eval_dataset=held_out,
+        processing_class=reading.tokenizer,
+    )
+    for callback in (WatchItLearn(trainer), *reading.callbacks(checkpoint), MarkWholeCheckpoints()):
+        trainer.add_callback(callback)  # the mark is the last to be written into a checkpoint
+    stop = StopInTime(trainer)
+    trainer.add_callback(stop)
+    set_seed(recipe.seed, device_specific=True)  # each process drops units of its own
+    with stop.listening():
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if stop.told:
+        raise KeyboardInterrupt
+    if recipe.should_save:
+        save_result(trainer)
+    return trainer
+
+
+def save_result(trainer: Trainer) -> None:
+    """Puts the model, its tokenizer and the loss curve into the output folder, each file whole or not at all."""
+    output_dir = Path(trainer.args.output_dir)
+    with reporting_failed_write("the model", output_dir), replaced_files(output_dir) as unfinished:
+        trainer.model.save_pretrained(unfinished)
+        trainer.processing_class.save_pretrained(unfinished)
+        plot_losses(trainer.state.log_history, unfinished / "loss.png")
+        (output_dir / "evaluation.json").unlink(missing_ok=True)  # of another model
+
+
+def plot_losses(log: list[dict], path: Path) -> None:
+    """Training and held-out loss over the epochs, as a PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    for key, label in (("loss", "training"), ("eval_loss", "held out")):
+        points = [(entry["epoch"], entry[key]) for entry in log if key in entry]
+        if points:
+            axes.plot(*zip(*points, strict=True), label=label)
+    axes.set(xlabel="epoch", ylabel="nats per character")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=150)

@@ -1,0 +1,37 @@
+"""Turns any text into a corpus: rows of characters in three contiguous splits, with their tokenizer.
+
+    char-lstm build --output_dir data/alice
+    char-lstm build --text my.txt --output_dir data/mine --sequence packed
+    char-lstm build --dataset_name user/poems --text_column poem --output_dir data/poems
+
+Without `--text` or `--dataset_name` it downloads Alice's Adventures in Wonderland from Project Gutenberg, once.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ..arguments import parse
+
+
+@dataclass
+class BuildArguments:
+    output_dir: str = field(metadata={"help": "Where the corpus goes; an older corpus there is replaced."})
+    text: str | None = field(default=None, metadata={"help": "A text file or a URL (default: Alice, downloaded)."})
+    dataset_name: str | None = field(default=None, metadata={"help": "A dataset on the Hub instead of a text."})
+    text_column: str = field(default="text", metadata={"help": "The dataset's column of text."})
+    sequence: Literal["sentence", "packed"] = field(
+        default="sentence", metadata={"help": "A row holds one sentence, or as many whole ones as fit."}
+    )
+    max_length: int = field(default=512, metadata={"help": "Characters of a row, with the newline that starts it."})
+    keep_punctuation: bool = field(
+        default=False, metadata={"help": "Keep punctuation and symbols; the text's lines are the rows."}
+    )
+    keep_case: bool = field(default=False, metadata={"help": "Keep upper case apart from lower case."})
+
+
+def main(argv: list[str]) -> None:
+    arguments = parse(BuildArguments, __doc__, argv)
+
+    from ..corpus.build import build_corpus, describe
+
+    print(describe(build_corpus(**vars(arguments))))

@@ -1,0 +1,27 @@
+"""Measures how well a model predicts the text of a corpus, in nats and bits per character.
+
+    char-lstm evaluate --model modeling/pretrained/alice --dataset data/alice --json evaluation.json
+
+Every character of the split counts once, newlines included, the first given a newline before it.
+`nats_per_char` carries the state through the text in order, `nats_per_char_reset` starts anew at each row.
+"""
+
+from dataclasses import dataclass, field
+
+from ..arguments import parse
+
+
+@dataclass
+class EvaluateArguments:
+    model: str = field(metadata={"help": "A folder or an id on the Hub."})
+    dataset: str = field(metadata={"help": "A folder written by build_corpus.py, or an id on the Hub."})
+    split: str = field(default="test", metadata={"help": "The split to score."})
+    json: str | None = field(default=None, metadata={"help": "Write the figures to this file too."})
+
+
+def main(argv: list[str]) -> None:
+    arguments = parse(EvaluateArguments, __doc__, argv)
+
+    from ..training.evaluation import evaluate_folder, in_words
+
+    print(in_words(evaluate_folder(arguments.model, arguments.dataset, arguments.split, json_path=arguments.json)))

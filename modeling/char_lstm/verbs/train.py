@@ -1,0 +1,89 @@
+"""Trains a character model with the Hugging Face Trainer; the defaults are the assignment, recipe `alice`.
+
+    char-lstm train --config alice
+    char-lstm train --dataset data/mine --output_dir runs/mine --num_train_epochs 30
+    char-lstm train --dataset data/mine --output_dir runs/mine --init_from modeling/pretrained/alice
+    char-lstm train --output_dir runs/alice --push_to_hub --hub_model_id USER/alice-char-lstm
+
+`--push_to_hub` tests, packages and publishes the result. The command line overrides the recipe, and the recipe the
+defaults. Run the same command again after an interruption and it goes on from the last whole checkpoint.
+"""
+
+import logging
+from pathlib import Path
+
+from ..arguments import formatter, help_if_asked, parse
+from ..training.settings import GROUPS
+
+EPILOG = "--help_all lists the fields of transformers' TrainingArguments too; all of them are settings."
+
+
+def main(argv: list[str]) -> None:
+    help_if_asked(argv, GROUPS, __doc__, EPILOG)
+
+    from huggingface_hub.errors import StrictDataclassError
+
+    from ..errors import TrainingError
+    from ..training.run import train
+
+    recipe = read_command(argv)
+    publishes, recipe.push_to_hub = recipe.push_to_hub, False  # the Trainer would push each checkpoint, unmeasured
+    logging.getLogger().setLevel(
+        logging.INFO if recipe.should_log else logging.ERROR
+    )  # of several processes one speaks
+    if publishes:
+        check_publishing(recipe)
+    try:
+        trainer = train(recipe)
+    except StrictDataclassError as error:  # a size that no model can have
+        raise TrainingError(str(error)) from error
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("; the same command goes on from the last checkpoint") from None
+    if publishes and trainer.is_world_process_zero():
+        publish_result(recipe)
+
+
+def read_command(argv: list[str]):
+    """The recipe of a command line: defaults, then the recipe that `--config` names, then the command line."""
+    from transformers import HfArgumentParser
+
+    from ..training.recipe import Recipe, read_recipe
+
+    if "--help_all" in argv:
+        HfArgumentParser(Recipe, description=__doc__, formatter_class=formatter).parse_args(["--help"])
+    named = HfArgumentParser(Recipe, allow_abbrev=False, add_help=False).parse_known_args(argv)[0].config
+    return parse(Recipe, __doc__, argv, **(read_recipe(named) if named else {}))
+
+
+def check_publishing(recipe) -> None:
+    """Hours before they are needed: the id and the token."""
+    from huggingface_hub import HfApi
+
+    from ..errors import PublishError
+    from ..hub.publish import check_access
+    from ..hub.repo import check_ids
+
+    if not recipe.hub_model_id:
+        raise PublishError("--push_to_hub needs --hub_model_id USER/NAME")
+    if recipe.streaming:
+        raise PublishError("a stream has no test split to measure the model on: publish it with publish.py")
+    check_ids([recipe.hub_model_id])
+    check_access(HfApi(), [recipe.hub_model_id])
+
+
+def publish_result(recipe) -> None:
+    """Tests the model on the test split, packages it with a card that says how well it did, and publishes it."""
+    from ..hub.arguments import PackageArguments, PublishArguments
+    from ..hub.package import package
+    from ..hub.publish import publish
+    from ..training.evaluation import evaluate_folder
+    from ..training.readings.base import DEFAULT_CORPUS
+
+    run, dataset = recipe.output_dir, recipe.dataset
+    packaged = Path(run) / "packaged" / recipe.hub_model_id.split("/")[1].removesuffix("-char-lstm")
+    evaluate_folder(run, dataset, json_path=f"{run}/evaluation.json")
+    named = {} if Path(dataset) == DEFAULT_CORPUS else {"text_name": Path(dataset).name}
+    named |= {"recipe": recipe.config} if recipe.config else {}
+    package(PackageArguments(run=run, dataset=dataset, output_dir=str(packaged), **named))
+    private = bool(recipe.hub_private_repo)
+    publish(PublishArguments(model=str(packaged), repo_id=recipe.hub_model_id, private=private))

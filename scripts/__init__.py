@@ -1,1 +1,0 @@
-"""One script a verb; `python scripts/VERB.py --help` tells what each does."""

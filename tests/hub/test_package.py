@@ -1,0 +1,158 @@
+"""What a packaged model promises: it can be pushed as it is, and its card says what was measured."""
+
+import json
+
+import numpy as np
+import pytest
+from datasets import Dataset, DatasetDict
+from huggingface_hub import ModelCard
+
+from char_lstm import NoveltyIndex, cli, generate_text, load, measure_novelty
+from tests.conftest import ALICE, CODE, ROOT
+
+PACKAGE = ROOT / "modeling" / "char_lstm"
+SETTINGS = {
+    "num_train_epochs": 100.0,
+    "train_split": "train",
+    "row_length": 9,
+    "ngram_smoothing": 0.25,
+    "ema_decay": 0.5,
+}
+
+
+def finish(saved):
+    """Makes a saved model a finished run, as train.py and evaluate.py leave it."""
+    figures = {"split": "test", "parameters": 7, "characters": 11, "nats_per_char": 1.25, "bits_per_char": 1.8034}
+    (saved / "evaluation.json").write_text(json.dumps(figures | {"nats_per_char_reset": 1.5}))
+    (saved / "run.json").write_text(json.dumps({"settings": SETTINGS}))
+    (saved / "samples.json").write_text(json.dumps({"001": "aaa"}))
+    (saved / "loss.png").write_bytes(b"png")
+    return saved
+
+
+@pytest.fixture
+def run(saved):
+    return finish(saved)
+
+
+@pytest.fixture
+def packaged(run, tmp_path):
+    cli.run("package", ["--run", str(run), "--output_dir", str(tmp_path / "mine")])
+    return tmp_path / "mine"
+
+
+def test_a_packaged_model_holds_all_that_a_hub_repository_needs_and_nothing_else(packaged):
+    assert {file.name for file in packaged.iterdir()} == {
+        *("config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"),
+        *CODE,
+        *("evaluation.json", "samples.json", "loss.png", "README.md"),
+    }
+    load(packaged)
+
+
+def test_the_cards_figures_are_the_evaluations(packaged):
+    card = ModelCard.load(packaged / "README.md")
+    reported = {result.metric_type: result.metric_value for result in card.data.eval_results}
+    assert reported == {"nats_per_char": 1.25, "bits_per_char": 1.8034}
+    assert "| 1.250 | 1.803 |" in card.text
+    assert "| 1.500 | 2.164 |" in card.text
+    assert "11 characters" in card.text
+
+
+def test_with_its_corpus_the_model_carries_the_index_of_what_it_was_trained_on_and_of_no_more(run, tmp_path):
+    rows = {"train": ["a lamp stood\n", "in the tower\n"], "validation": ["all night long\n"], "test": ["unseen by\n"]}
+    corpus = DatasetDict({split: Dataset.from_dict({"text": texts}) for split, texts in rows.items()})
+    corpus.save_to_disk(tmp_path / "corpus")
+    for train_split, text in {"train": rows["train"], "train+validation": rows["train"] + rows["validation"]}.items():
+        record = json.loads((run / "run.json").read_text())
+        record["settings"]["train_split"] = train_split
+        (run / "run.json").write_text(json.dumps(record))
+        run(
+            "package",
+            ["--run", str(run), "--output_dir", str(tmp_path / "mine"), "--dataset", str(tmp_path / "corpus")],
+        )
+        index = NoveltyIndex.load(tmp_path / "mine")
+        np.testing.assert_array_equal(index.grams, NoveltyIndex.build("".join(text)).grams)
+
+
+def test_the_card_shows_a_sample_at_each_temperature_and_how_new_it_is(run, tmp_path, story):
+    corpus = DatasetDict({"train": Dataset.from_dict({"text": [story.lower()]})})
+    corpus.save_to_disk(tmp_path / "corpus")
+    cli.run(
+        "package", ["--run", str(run), "--output_dir", str(tmp_path / "mine"), "--dataset", str(tmp_path / "corpus")]
+    )
+    text = ModelCard.load(tmp_path / "mine" / "README.md").text
+    model, tokenizer = load(tmp_path / "mine")
+    index = NoveltyIndex.load(tmp_path / "mine")
+    for seed, temperature in enumerate((0.2, 0.5, 0.8, 1.0), start=42):
+        sample = generate_text(model, tokenizer, seed=seed, temperature=temperature)
+        novelty = measure_novelty(sample, index)
+        shown = sample.strip("\n")
+        assert f"Temperature {temperature}, seed {seed}:\n\n```text\n{shown}\n```" in text
+        row = f"| {temperature} | {seed} | {100 * novelty.share_new:.0f} % | {novelty.longest_copy} characters |"
+        assert row in text
+
+
+def test_a_card_without_an_index_says_nothing_of_novelty(packaged):
+    text = ModelCard.load(packaged / "README.md").text
+    assert "Temperature 1.0, seed 45:" in text
+    assert "longest copy" not in text
+
+
+def test_the_card_names_the_text_and_its_terms(run, tmp_path):
+    settings = ["--text_name", "My Diary", "--text_license", "CC BY 4.0", "--language", "de"]
+    cli.run("package", ["--run", str(run), "--output_dir", str(tmp_path / "mine"), *settings])
+    card = ModelCard.load(tmp_path / "mine" / "README.md")
+    assert "The text: *My Diary*, CC BY 4.0." in card.text
+    assert "Alice's Adventures" not in card.content
+    assert card.data.language == "de"
+
+
+def test_the_card_of_a_student_names_its_teachers(run, packaged, tmp_path):
+    settings = SETTINGS | {"teachers": ["one", "other"], "written_characters": 2_000_000}
+    (run / "run.json").write_text(json.dumps({"settings": settings}))
+    cli.run("package", ["--run", str(run), "--output_dir", str(tmp_path / "student")])
+    words = "2 other models and an n-gram model, mixed, wrote 2,000,000\ncharacters more, on which the 25 % are"
+    assert words in (tmp_path / "student" / "README.md").read_text()
+    assert "distilled" not in (packaged / "README.md").read_text()
+
+
+def test_packaging_again_replaces_the_folder_as_a_whole(run, packaged):
+    (packaged / "stray.txt").touch()
+    cli.run("package", ["--run", str(run), "--output_dir", str(packaged)])
+    assert not (packaged / "stray.txt").exists()
+
+
+def test_a_run_without_figures_is_refused_and_nothing_is_written(run, tmp_path, capsys):
+    (run / "evaluation.json").unlink()
+    with pytest.raises(SystemExit) as stop:
+        cli.run("package", ["--run", str(run), "--output_dir", str(tmp_path / "mine")])
+    assert stop.value.code == 2
+    assert "evaluation.json" in capsys.readouterr().err
+    assert not (tmp_path / "mine").exists()
+
+
+@pytest.mark.parametrize(
+    "copy", sorted(ALICE.parent.glob("*/*.py")), ids=lambda path: f"{path.parent.name}/{path.name}"
+)
+def test_the_code_in_a_pretrained_folder_is_the_packages(copy):
+    assert copy.read_bytes() == (PACKAGE / copy.name).read_bytes(), f"save {copy.parent.name} again"
+
+
+def test_the_packaged_alice_says_what_its_evaluation_measured():
+    figures = json.loads((ALICE / "evaluation.json").read_text())
+    reported = {
+        result.metric_type: result.metric_value for result in ModelCard.load(ALICE / "README.md").data.eval_results
+    }
+    assert reported == {name: round(figures[name], 4) for name in reported}
+    assert set(reported) == {"nats_per_char", "bits_per_char"}
+
+
+def test_the_packaged_alice_is_the_assignment_and_under_6_mb():
+    model, tokenizer = load(ALICE)
+    config = model.config
+    assert (config.cell_type, config.num_hidden_layers, config.hidden_size) == ("lstm", 2, 256)
+    assert (config.input_dropout, config.hidden_dropout) == (0.1, 0.1)
+    assert set(tokenizer.get_vocab()) == {"<pad>", "\n", " ", *"abcdefghijklmnopqrstuvwxyz"}
+    assert (ALICE / "model.safetensors").stat().st_size < 6_000_000
+    assert model.generation_config.max_new_tokens == 500

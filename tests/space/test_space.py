@@ -1,0 +1,309 @@
+"""The Space, asked over its API as any program would; what a person sees of it is tested in tests/browser."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import tomllib
+from contextlib import suppress
+from itertools import pairwise
+from urllib.parse import parse_qs
+
+import httpx
+import pytest
+import yaml
+from gradio_client import Client
+from gradio_client.exceptions import AppError
+from packaging.requirements import Requirement
+
+from char_lstm import NoveltyIndex, generate_text, load, load_decoder, measure_novelty
+from char_lstm.inspection import page as inspector
+from space import app
+from tests.conftest import ALICE, ROOT
+
+SECONDS = 15  # that a test waits for what should come at once
+
+
+@pytest.fixture(scope="module")
+def launched():
+    """The application and its addresses."""
+    demo = app.build()
+    yield demo.launch(prevent_thread_lock=True, quiet=True, **app.SERVING)
+    demo.close()
+
+
+@pytest.fixture(scope="module")
+def url(launched):
+    return launched[1]
+
+
+@pytest.fixture(scope="module")
+def client(url):
+    return Client(url, verbose=False)
+
+
+@pytest.fixture(scope="module")
+def alice():
+    return load_decoder(ALICE)
+
+
+class TestWriting:
+    def test_a_seed_gives_the_500_characters_that_it_gives_anywhere(self, client, alice):
+        written = client.predict("Alice was", seed=7, api_name="/generate")
+        assert len(written) == 500
+        assert written == generate_text(*alice, "Alice was", seed=7)
+        assert written != client.predict("Alice was", seed=8, api_name="/generate")
+
+    def test_without_a_seed_each_text_is_another(self, client):
+        assert client.predict(api_name="/generate") != client.predict(api_name="/generate")
+
+    def test_every_setting_reaches_the_model(self, client, alice):
+        settings = {"temperature": 1.3, "top_k": 5, "top_p": 0.8, "seed": 3, "max_new_tokens": 40}
+        assert client.predict("the ", **settings, api_name="/generate") == generate_text(*alice, "the ", **settings)
+
+    def test_the_text_streams_in(self, client):
+        so_far = list(client.submit(seed=7, api_name="/generate"))
+        assert len(so_far) == 500 / app.AT_ONCE
+        assert all(after.startswith(before) for before, after in pairwise(so_far))
+
+    def test_twenty_at_once_get_each_their_own_text(self, client, alice):
+        jobs = [client.submit("she ", seed=seed, api_name="/generate") for seed in range(20)]
+        assert [job.result(60) for job in jobs] == [generate_text(*alice, "she ", seed=seed) for seed in range(20)]
+
+    def test_the_three_cells_write_from_one_prompt_and_seed(self, client):
+        texts = client.predict("Alice was", temperature=0.6, seed=7, api_name="/compare")
+        folders = [ALICE.parent / name for name in ("alice_rnn", "alice_gru", "alice")]
+        assert list(texts) == [
+            generate_text(*load_decoder(folder), "Alice was", temperature=0.6, seed=7) for folder in folders
+        ]
+
+
+class TestLimits:
+    @pytest.mark.parametrize(
+        ("given", "says"),
+        [
+            ({"prompt": "a" * 1001}, "The prompt has 1001 characters; at most 1000 can be read."),
+            ({"max_new_tokens": 0}, "1"),
+            ({"max_new_tokens": 5001}, "5000"),
+            ({"temperature": 2.5}, "2"),
+            ({"top_k": -1}, "0"),
+            ({"top_p": 0}, "0.05"),
+            ({"seed": -1}, "0"),
+            ({"model": "shakespeare"}, "shakespeare"),
+        ],
+    )
+    def test_a_setting_out_of_range_is_refused_with_a_clear_message(self, client, given, says):
+        with pytest.raises((AppError, ValueError)) as refused:
+            client.predict(**given, api_name="/generate")
+        assert says in str(refused.value)
+        assert "Traceback" not in str(refused.value)
+        assert "verbose error reporting" not in str(refused.value)
+
+    @pytest.mark.parametrize(
+        ("text", "says"),
+        [("", "the text holds no character"), ("漢字", "no character"), ("a" * 1001, "the text has 1001 characters")],
+    )
+    def test_a_text_that_cannot_be_shown_is_refused_with_a_clear_message(self, client, text, says):
+        with pytest.raises(AppError, match=says):
+            client.predict(text, api_name="/inspect")
+
+    @pytest.mark.parametrize("endpoint", ["/inspect", "/generate"])
+    def test_a_model_that_is_not_there_is_named(self, client, endpoint):
+        with pytest.raises(AppError, match="shakespeare"):
+            client.predict("a", model="shakespeare", api_name=endpoint)
+
+    @pytest.mark.parametrize(
+        ("endpoint", "given", "says"),
+        [
+            ("/generate", {"temperature": "warm"}, "`float`.*'warm'"),
+            ("/generate", {"top_k": [1]}, r"`float`.*\[1\]"),
+            ("/generate", {"seed": {"a": 1}}, "`float.*{'a': 1}"),
+            ("/generate", {"model": ["alice"]}, "choices"),
+            ("/compare", {"temperature": None}, "`float`.*None"),
+            ("/inspect", {"text": "a", "model": ["alice"]}, "There is no model"),
+            ("/inspect", {"text": 7}, "the text holds no character that the model knows"),
+        ],
+    )
+    def test_a_value_of_a_wrong_type_is_named(self, client, endpoint, given, says):
+        with pytest.raises((AppError, ValueError), match=f"(?s){says}"):
+            client.predict(**given, api_name=endpoint)
+
+    def test_a_request_that_weighs_too_much_is_refused_unread(self, url):
+        def status(characters: int) -> int:
+            with suppress(httpx.TransportError):  # the connection may be closed before all is sent
+                return httpx.post(f"{url}gradio_api/call/generate", json={"data": ["a" * characters]}).status_code
+            return 413
+
+        assert (status(app.LARGEST_REQUEST - 100), status(app.LARGEST_REQUEST)) == (200, 413)
+
+    def test_few_sessions_are_remembered(self, launched):
+        assert launched[0].state_holder.capacity == app.SESSIONS
+
+    def test_the_longest_prompt_in_the_widest_letters_is_read(self, client):
+        assert len(client.predict("𝔸" * 1000, seed=7, max_new_tokens=5, api_name="/generate")) == 5
+
+    def test_the_longest_prompt_and_the_shortest_and_longest_text_are_written(self, client):
+        assert len(client.predict("a" * 1000, max_new_tokens=1, api_name="/generate")) == 1
+        assert len(client.predict(max_new_tokens=5000, api_name="/generate")) == 5000
+
+
+class TestSlots:
+    """On a model that takes 20 seconds a text, with every place taken."""
+
+    @pytest.fixture
+    def slowed(self, monkeypatch):
+        """`pause` slows writing down until it is set; `ended` counts the texts given up or finished."""
+        slowed = type("Slowed", (), {"pause": threading.Event(), "ended": threading.Semaphore(0), "written": 0})()
+
+        def slow_stream(*args, **settings):
+            try:
+                for character in stream_text(*args, **settings):
+                    slowed.pause.wait(20 / 500)
+                    slowed.written += 1
+                    yield character
+            finally:
+                slowed.ended.release()
+
+        stream_text = app.stream_text
+        monkeypatch.setattr(app, "stream_text", slow_stream)
+        yield slowed
+        slowed.pause.set()
+
+    def check_that_places_are_free(self, slowed, client):
+        for _ in range(app.PLACES):
+            assert slowed.ended.acquire(timeout=SECONDS)
+        assert slowed.written < 500
+        slowed.pause.set()
+        assert len(client.submit(seed=1, api_name="/generate").result(SECONDS)) == 500
+
+    def test_stopping_frees_the_place(self, slowed, client):
+        jobs = [client.submit(seed=seed, api_name="/generate") for seed in range(app.PLACES)]
+        for job in jobs:
+            next(iter(job))
+            job.cancel()
+        self.check_that_places_are_free(slowed, client)
+
+    def test_leaving_frees_the_place(self, slowed, client, url):
+        (number,) = (d["id"] for d in client.config["dependencies"] if d["api_name"] == "generate")
+        fields = ["", app.DEFAULT, 0.6, 0, 1, 7, 500, None]
+        for place in range(app.PLACES):
+            session = {"session_hash": f"leaving{place}"}
+            httpx.post(f"{url}gradio_api/queue/join", json={"data": fields, "fn_index": number} | session)
+            with httpx.stream("GET", f"{url}gradio_api/queue/data", params=session, timeout=SECONDS) as events:
+                next(line for line in events.iter_lines() if "process_generating" in line)
+        self.check_that_places_are_free(slowed, client)
+
+
+class TestInside:
+    def test_the_inspection_is_the_packages(self, client):
+        *_, wanted = inspector.inspector_data(*load(ALICE), "Alice was tired.", "alice")
+        assert client.predict("Alice was tired.", api_name="/inspect") == json.loads(json.dumps(wanted))
+
+    def test_the_page_has_it_before_its_slowest_part(self):
+        at_once, whole = map(json.loads, app.look("alice", "alice_gru"))
+        assert at_once["connectivity"] is None
+        assert at_once | {"connectivity": whole["connectivity"]} == whole
+
+
+class TestSheet:
+    FIELDS = ("“Off with her!”", "alice", 0.7, 4, 0.9, 12, 500)
+
+    def test_it_shows_the_prompt_as_the_model_reads_it(self):
+        sheet, read, *_ = app.lay_out(*self.FIELDS)
+        assert (sheet["prompt"], sheet["changed"], read) == (" off with her\n", True, " off with her\n")
+        assert not app.empty_sheet("off with her", "alice")["changed"]
+
+    def test_its_link_holds_prompt_settings_and_seed(self):
+        sheet, _, seed, _ = app.lay_out(*self.FIELDS)
+        assert seed == 12
+        link = {name: value for name, (value,) in parse_qs(sheet["link"].removeprefix("?")).items()}
+        assert link == dict(zip(app.FIELDS, map(str, self.FIELDS), strict=True))
+
+    def test_a_seed_left_out_is_drawn_and_part_of_the_link(self):
+        sheet, _, seed, _ = app.lay_out(*self.FIELDS[:5], None, 500)
+        assert isinstance(seed, int)
+        assert f"seed={seed}&" in sheet["link"]
+
+    def test_it_marks_what_stands_in_the_book(self, alice):
+        text = generate_text(*alice, temperature=0)
+        found = measure_novelty(text, NoveltyIndex.load(ALICE))
+        assert app.judge(text, "alice")["novelty"] == vars(found)
+        assert app.judge("", "alice")["novelty"] is None
+
+
+class TestStart:
+    def test_the_model_comes_from_the_environment_else_it_is_alice(self, monkeypatch):
+        monkeypatch.delenv("MODEL_ID", raising=False)
+        assert next(iter(app.available_models().items())) == ("alice", str(ALICE))
+        monkeypatch.setenv("MODEL_ID", "someone/char-lstm-dickens")
+        first, *others = app.available_models().items()
+        assert first == ("char-lstm-dickens", "someone/char-lstm-dickens")
+        assert ("alice_gru", str(ALICE.parent / "alice_gru")) in others
+
+    def test_transformers_is_imported_by_one_thread_alone(self, monkeypatch):
+        inside, most = [], []
+
+        def load(name: str):
+            inside.append(name)
+            most.append(len(inside))
+            threading.Event().wait(0.01)  # lets the others come
+            inside.remove(name)
+
+        monkeypatch.setattr(app, "load", load)
+        threads = [threading.Thread(target=app.reader.__wrapped__, args=("alice",)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert most == [1] * 4
+
+    def test_a_broken_model_gives_a_page_that_says_so(self, monkeypatch, saved):
+        (saved / "model.safetensors").write_bytes(b"no weights")
+        monkeypatch.setitem(app.MODELS, "broken", str(saved))
+        monkeypatch.setattr(app, "DEFAULT", "broken")
+        (words,) = (block["props"]["value"] for block in app.build().config["components"])
+        assert "model.safetensors is broken" in words
+
+    def test_the_page_needs_no_torch_and_runs_where_a_gpu_function_is_asked_for(self, tmp_path):
+        (tmp_path / "spaces.py").write_text("def GPU(function): print('registered', function())")
+        script = "from space import app; app.build(); import sys; print('torch' in sys.modules)"
+        run = subprocess.run(
+            [sys.executable, "-c", f"import sys; sys.path.append({str(tmp_path)!r}); {script}"],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=ROOT,
+            env=os.environ | {"SPACES_ZERO_GPU": "true"},
+        )
+        assert run.stdout.split("\n")[-3:] == ["registered None", "False", ""]
+
+    def test_the_api_is_named_typed_and_documented(self, client):
+        endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+        assert set(endpoints) == {"/generate", "/compare", "/inspect"}
+        for endpoint in endpoints.values():
+            for parameter in endpoint["parameters"]:
+                assert f"{parameter['parameter_name']}: " in endpoint["description"]
+                assert parameter["python_type"]["type"] != "Any"
+
+
+class TestOnTheHub:
+    def test_the_readme_carries_a_whole_header(self):
+        header = yaml.safe_load(re.match(r"---\n(.*?)\n---\n", (ROOT / "space/README.md").read_text(), re.DOTALL)[1])
+        assert header["sdk"] == "gradio"
+        assert header["app_file"] == "app.py"
+        assert {"title", "emoji", "colorFrom", "colorTo", "sdk_version", "python_version", "license"} <= header.keys()
+        assert len(header["short_description"]) <= 60
+        (gradio,) = (requirement for requirement in self.requirements() if requirement.name == "gradio")
+        assert header["sdk_version"] in gradio.specifier
+
+    def test_its_requirements_are_bounded_and_those_of_the_project(self):
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        known = {*project["dependencies"], *project["optional-dependencies"]["space"]}
+        for requirement in self.requirements():
+            assert "<" in str(requirement.specifier)
+            assert requirement in {Requirement(line) for line in known}
+
+    def requirements(self) -> list[Requirement]:
+        return [Requirement(line) for line in (ROOT / "space/requirements.txt").read_text().splitlines()]

@@ -1,0 +1,123 @@
+"""What several processes promise that train one model: what one process makes of the same steps, and nothing torn.
+
+Each test starts real processes, so all are slow.
+"""
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from urllib.parse import quote
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from char_lstm import cli
+from char_lstm.corpus.sources import ALICE
+from char_lstm.training import checkpoints
+from tests.conftest import ROOT
+
+pytestmark = pytest.mark.slow
+
+STEPS = shlex.split("""
+    --hidden_size 16 --row_length 60 --input_dropout 0 --hidden_dropout 0 --max_steps 20 --learning_rate 1e-2
+    --per_device_eval_batch_size 4 --save_strategy steps --save_steps 3 --save_total_limit 20 --report_to none
+    --disable_tqdm true --use_cpu true
+""")
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+TWO_OF_8, ONE_OF_16 = (["--per_device_train_batch_size", size] for size in ("8", "16"))
+
+
+def start_two(folder, *arguments) -> subprocess.Popen:
+    """Two processes whose home is `folder`."""
+    command = [*TORCHRUN, str(ROOT / "scripts" / "train.py"), *STEPS, *TWO_OF_8, "--output_dir", "two", *arguments]
+    environment = os.environ | {"HOME": str(folder), "HF_HOME": str(folder / "hf"), "OMP_NUM_THREADS": "1"}
+    with (folder / "log").open("a") as log:
+        return subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
+
+
+@pytest.fixture
+def home(story, tmp_path):
+    """A folder where Alice, already downloaded, is a short story."""
+    downloaded = tmp_path / ".cache" / "char_lstm" / quote(ALICE, safe="")
+    downloaded.parent.mkdir(parents=True)
+    downloaded.write_text(story, encoding="utf-8")
+    return tmp_path
+
+
+def run_one(home, *arguments):
+    """The same steps in this process, on the corpus that the two have built."""
+    corpus = ["--dataset", str(home / "data" / "alice"), "--output_dir", str(home / "one")]
+    cli.run("train", [*STEPS, *ONE_OF_16, *corpus, *arguments])
+
+
+def assert_same_result(home, *curves):
+    two, one = (load_file(home / name / "model.safetensors") for name in ("two", "one"))
+    for name, expected in one.items():
+        torch.testing.assert_close(two[name], expected, atol=1e-5, rtol=0)
+    two, one = (
+        json.loads((home / name / "checkpoint-20" / "trainer_state.json").read_text())["log_history"]
+        for name in ("two", "one")
+    )
+    for key in curves:
+        curve = [entry[key] for entry in one if key in entry]
+        assert len(curve) > 1
+        assert [entry[key] for entry in two if key in entry] == pytest.approx(curve, abs=1e-5)
+
+
+def test_two_processes_make_the_weights_and_the_curve_of_one(home):
+    process = start_two(home)
+    assert process.wait(timeout=600) == 0, (home / "log").read_text()
+    run_one(home)
+    assert_same_result(home, "loss", "eval_loss")
+    assert (home / "log").read_text().count("epoch 1 writes:") == 1
+    assert sorted(path.name for path in (home / "data").iterdir()) == ["alice"]
+    for checkpoint in (home / "two").glob("checkpoint-*"):
+        assert {"rng_state_0.pth", "rng_state_1.pth"} < json.loads(
+            (checkpoint / checkpoints.COMPLETE).read_text()
+        ).keys()
+        assert checkpoints.is_whole(checkpoint)
+    assert not list(home.glob("two/**/*unfinished*"))
+
+
+def test_two_processes_that_were_stopped_go_on_to_the_same_weights(home):
+    plain = ["--ema_decay", "0", "--ngram_smoothing", "0"]
+    process = start_two(home, *plain)
+    while checkpoints.last_whole_checkpoint(home / "two") is None:
+        assert process.poll() is None, (home / "log").read_text()
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    process.wait()
+    assert not (home / "two" / "model.safetensors").exists()
+
+    process = start_two(home, *plain)
+    assert process.wait(timeout=600) == 0, (home / "log").read_text()
+    assert "going on from" in (home / "log").read_text()
+    run_one(home, *plain)
+    assert_same_result(home, "eval_loss")
+
+
+def test_two_processes_read_a_stream_and_go_on_in_its_middle(home, story, tokenizer):
+    tokenizer.save_pretrained(home / "alphabet")
+    (home / "texts").mkdir()
+    for number in range(5):
+        (home / "texts" / f"{number}.txt").write_text(story, encoding="utf-8")
+    stream = ["--streaming", "--dataset", "texts/*.txt", "--tokenizer", "alphabet", "--dataloader_num_workers", "2"]
+    process = start_two(home, *stream)
+    assert process.wait(timeout=600) == 0, (home / "log").read_text()
+    expected = load_file(home / "two" / "model.safetensors")
+    for checkpoint in (home / "two").glob("checkpoint-*"):
+        assert {"stream_0.json", "stream_1.json"} < json.loads((checkpoint / checkpoints.COMPLETE).read_text()).keys()
+        if int(checkpoint.name.split("-")[1]) > 12:
+            shutil.rmtree(checkpoint)
+
+    process = start_two(home, *stream)
+    assert process.wait(timeout=600) == 0, (home / "log").read_text()
+    assert "going on from two/checkpoint-12" in (home / "log").read_text()
+    for name, weight in load_file(home / "two" / "model.safetensors").items():
+        assert torch.equal(weight, expected[name]), name

@@ -33,13 +33,15 @@ class RegisterAfterImport(importlib.abc.MetaPathFinder):
         if name not in REGISTER:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        if spec is None or spec.loader is None:
+            return spec
         run = spec.loader.exec_module
 
         def run_and_register(module):
             run(module)
             REGISTER[name](module)
 
-        spec.loader.exec_module = run_and_register
+        spec.loader.exec_module = run_and_register  # type: ignore[method-assign]  # this one loader's alone
         return spec
 
 

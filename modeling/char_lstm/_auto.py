@@ -40,8 +40,8 @@ class RegisterAfterImport(importlib.abc.MetaPathFinder):
         if name not in (*REGISTER, LAYERS) and not name.startswith(f"{__package__}."):
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
-        if spec is None:
-            return None
+        if spec is None or spec.loader is None:
+            return spec
         run = spec.loader.exec_module
 
         def run_and_register(module):
@@ -53,7 +53,7 @@ class RegisterAfterImport(importlib.abc.MetaPathFinder):
             if not self.half_imported:
                 register_what_is_there()
 
-        spec.loader.exec_module = run_and_register
+        spec.loader.exec_module = run_and_register  # type: ignore[method-assign]  # this one loader's alone
         return spec
 
 

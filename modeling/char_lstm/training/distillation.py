@@ -116,7 +116,7 @@ def distil(
     ids = ids_of(rows, tokenizer)
     digest.update(ids.tobytes())
     counts = KneserNey(ids, len(tokenizer), order)
-    newline = tokenizer.convert_tokens_to_ids("\n")
+    newline = tokenizer.get_vocab()["\n"]
     generated = Dataset.from_generator(
         generated_rows,
         features=Features(FEATURES | {"soft_targets": SOFT_TARGETS}),

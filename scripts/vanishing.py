@@ -23,9 +23,8 @@ from transformers import HfArgumentParser
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # scripts know each other as scripts.x
 
 from char_lstm import CharLstmForCausalLM, inspect_text, load, normalise
-from char_lstm.cells import CELL_STEPS, unroll
+from char_lstm.cells import CELL_STEPS, KEEPER, unroll
 from char_lstm.inspection import Inspection
-from char_lstm.inspector import KEEPER
 from char_lstm.loading import CheckpointError
 from scripts.files import write_whole
 

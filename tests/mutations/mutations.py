@@ -45,7 +45,7 @@ MUTATIONS = [
     Mutation(
         "a one-hot starts as weak as a vector of its width",
         MODEL,
-        "length = 1 if module is self.base_model.layers[0] else hidden**0.5",
+        "length = 1 if module is first else hidden**0.5",
         "length = hidden**0.5",
         "tests/test_modeling.py::TestBeforeTraining",
     ),
@@ -199,7 +199,7 @@ MUTATIONS = [
     Mutation(
         "stale decoder",
         DECODER,
-        "if known.keys() != weights.keys() or not all(np.array_equal(known[name], weights[name]) for name in known):",
+        "if decoder is None or not unchanged:",
         "if decoder is None:",
         "tests/test_generation.py::TestDecoder",
     ),
@@ -619,14 +619,14 @@ MUTATIONS = [
     Mutation(
         "hooks passed over by generate",
         GENERATE,
-        "            and not any(module._forward_hooks or module._forward_pre_hooks for module in self.modules())\n",
+        "        and not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())\n",
         "",
         "tests/test_generate.py::test_what_a_hook_changes_is_what_is_written",
     ),
     Mutation(
         "dropout passed over by generate",
         GENERATE,
-        "            and not self.training\n",
+        "        and not model.training\n",
         "",
         "tests/test_generate.py",
     ),

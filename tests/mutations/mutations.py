@@ -9,6 +9,7 @@ LAYERS = "modeling/char_lstm/layers_char_lstm.py"
 STATE = "modeling/char_lstm/state_char_lstm.py"
 CONFIGURATION = "modeling/char_lstm/configuration_char_lstm.py"
 DECODER = "modeling/char_lstm/decoder_char_lstm.py"
+GENERATE = "modeling/char_lstm/generate_char_lstm.py"
 TOKENIZATION = "modeling/char_lstm/tokenization_char_lstm.py"
 GENERATION = "modeling/char_lstm/generation_char_lstm.py"
 LOADING = "modeling/char_lstm/loading.py"
@@ -44,7 +45,7 @@ MUTATIONS = [
     Mutation(
         "a one-hot starts as weak as a vector of its width",
         MODEL,
-        "length = 1 if module is self.base_model.layers[0] else hidden**0.5",
+        "length = 1 if module is first else hidden**0.5",
         "length = hidden**0.5",
         "tests/test_modeling.py::TestBeforeTraining",
     ),
@@ -72,7 +73,7 @@ MUTATIONS = [
     Mutation(
         "outputs not moved back to their places",
         LAYERS,
-        "_take(x, self.order.argsort(dim=1))",
+        "_gather_columns(x, self.order.argsort(dim=1))",
         "x",
         "tests/test_modeling.py::TestPadding",
     ),
@@ -86,22 +87,22 @@ MUTATIONS = [
     Mutation(
         "state dropped",
         MODEL,
-        "past = past_key_values.states if past_key_values is not None else",
-        "past = past_key_values.states if False else",
+        "pasts = past.states if past is not None else",
+        "pasts = past.states if False else",
         "tests/test_modeling.py::TestState",
     ),
     Mutation(
         "cell state dropped",
         LAYERS,
-        "past = tuple(part.unsqueeze(0) for part in state) if is_lstm",
-        "past = (state[0].unsqueeze(0), 0 * state[1].unsqueeze(0)) if is_lstm",
+        "past = parts if len(parts) == 2 else",
+        "past = (parts[0], 0 * parts[1]) if len(parts) == 2 else",
         "tests/test_modeling.py::TestState",
     ),
     Mutation(
         "cell state taken from the output",
         LAYERS,
-        "last = tuple(part.squeeze(0) for part in last) if is_lstm else",
-        "last = (last[0].squeeze(0),) * 2 if is_lstm else",
+        "(last if len(parts) == 2 else (last,))",
+        "((last[0],) * 2 if len(parts) == 2 else (last,))",
         "tests/test_modeling.py::TestState",
     ),
     Mutation(
@@ -142,15 +143,15 @@ MUTATIONS = [
     Mutation(
         "dropout on the input missing",
         MODEL,
-        "dropouts = [self.input_dropout, *",
-        "dropouts = [nn.Identity(), *",
+        "dropouts = [self.input_dropout] +",
+        "dropouts = [nn.Identity()] +",
         "tests/test_modeling.py::TestTheAssignment",
     ),
     Mutation(
         "dropout between the layers missing",
         MODEL,
-        "(between or [self.hidden_dropout] * (len(self.layers) - 1))]",
-        "(between or [nn.Identity()] * (len(self.layers) - 1))]",
+        "[self.hidden_dropout] * (len(self.layers) - 1)",
+        "[nn.Identity()] * (len(self.layers) - 1)",
         "tests/test_modeling.py::TestTheAssignment",
     ),
     Mutation(
@@ -198,7 +199,7 @@ MUTATIONS = [
     Mutation(
         "stale decoder",
         DECODER,
-        "if known.keys() != weights.keys() or not all(np.array_equal(known[name], weights[name]) for name in known):",
+        "if decoder is None or not unchanged:",
         "if decoder is None:",
         "tests/test_generation.py::TestDecoder",
     ),
@@ -484,9 +485,9 @@ MUTATIONS = [
     ),
     Mutation(
         "an empty prompt starts from the pad",
-        MODEL,
-        "inputs.masked_fill(chosen, self.config.bos_token_id)",
-        "inputs",
+        GENERATE,
+        "mask[empty, -1] = bos, 1",
+        "mask[empty, -1] = 0, 1",
         "tests/test_generate.py::TestEmptyPrompt",
     ),
     Mutation(
@@ -603,30 +604,30 @@ MUTATIONS = [
     ),
     Mutation(
         "processors passed over by generate",
-        MODEL,
+        GENERATE,
         "scores = logits_processor(text, torch.from_numpy(logits))",
         "scores = torch.from_numpy(logits)",
         "tests/test_generate.py",
     ),
     Mutation(
         "stopping criteria passed over by generate",
-        MODEL,
+        GENERATE,
         "ended = ended | stopping_criteria(text, None)",
         "ended = ended | (text.shape[1] >= stopping_criteria.max_length)",
         "tests/test_generate.py",
     ),
     Mutation(
         "hooks passed over by generate",
-        MODEL,
-        "            and not hooked\n",
+        GENERATE,
+        "        and not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())\n",
         "",
         "tests/test_generate.py::test_what_a_hook_changes_is_what_is_written",
     ),
     Mutation(
         "dropout passed over by generate",
-        MODEL,
-        "self.training or asked.output_scores",
-        "asked.output_scores",
+        GENERATE,
+        "        and not model.training\n",
+        "",
         "tests/test_generate.py",
     ),
     Mutation(
@@ -940,8 +941,8 @@ MUTATIONS = [
     Mutation(
         "the layer is asked which cell it is, though peft may have wrapped it",
         MODEL,
-        'is_lstm = self.config.cell_type == "lstm"',
-        "is_lstm = isinstance(layer, nn.LSTM)",
+        '2 if self.config.cell_type == "lstm" else 1',
+        "2 if isinstance(self.layers[0], nn.LSTM) else 1",
         "tests/test_works_with.py::test_peft_lora_by_target_parameters",
     ),
     Mutation(
@@ -1023,23 +1024,23 @@ MUTATIONS = [
     ),
     Mutation(
         "the state is lost between segments",
-        MODEL,
-        "output, past = checkpoint",
-        "output, _ = checkpoint",
+        LAYERS,
+        "output, state = flat[: -len(state)], flat[-len(state) :]",
+        "output = flat[: -len(state)]",
         "tests/test_modeling.py::TestLongRows",
     ),
     Mutation(
         "a locked mask for each segment",
-        MODEL,
-        "if isinstance(self.hidden_dropout, LockedDropout):  # one",
-        "if False:  # one",
+        LAYERS,
+        "dropout.hold_mask(ones) if isinstance(dropout, LockedDropout) else dropout",
+        "dropout",
         "tests/test_modeling.py::TestLongRows",
     ),
     Mutation(
         "segments are kept whole for backward",
-        MODEL,
-        "checkpoint(self._read, *arguments, use_reentrant=False)",
-        "self._read(*arguments)",
+        LAYERS,
+        "flat = self(segment,",
+        "flat = RecurrentStack.forward.__wrapped__(self, segment,",
         "tests/test_modeling.py::TestLongRows",
     ),
     Mutation(
@@ -1251,6 +1252,34 @@ MUTATIONS = [
         "state.epoch = state.global_step / state.max_steps",
         "pass",
         "tests/test_streaming.py::test_training_on_a_stream_goes_on_in_the_middle_to_the_same_weights",
+    ),
+    Mutation(
+        "beams passed over by generate",
+        GENERATE,
+        "mode in (GenerationMode.GREEDY_SEARCH, GenerationMode.SAMPLE)",
+        "mode is not None",
+        "tests/test_generate.py",
+    ),
+    Mutation(
+        "a loop of the user's passed over by generate",
+        GENERATE,
+        'others = ("custom_generate", ',
+        "others = (",
+        "tests/test_generate.py::test_a_loop_of_the_users_own_is_the_one_that_runs",
+    ),
+    Mutation(
+        "stop strings passed over by generate",
+        GENERATE,
+        '"synced_gpus", "tokenizer")',
+        '"synced_gpus")',
+        "tests/test_generate.py::test_a_stop_string_ends_a_text",
+    ),
+    Mutation(
+        "tensors that reentrant checkpointing does not follow",
+        LAYERS,
+        "            flat = self(segment, *state, padding",
+        "            flat = self(segment, *[part.detach() for part in state], padding",
+        "tests/test_modeling.py::TestLongRows",
     ),
     Mutation(
         "saving writes through a link into the package",

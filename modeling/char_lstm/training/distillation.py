@@ -38,7 +38,7 @@ class Mixture:
 
     def __init__(self, teachers: list, counts: KneserNey, counting_share: float, first: int, never: int):
         self.teachers, self.counts, self.counting_share, self.never = teachers, counts, counting_share, never
-        self.states = [teacher.read([[first]] * TEXTS) for teacher in teachers]
+        self.states = [teacher.encode_prompts([[first]] * TEXTS) for teacher in teachers]
         self.before = np.full((TEXTS, counts.order), NOTHING)  # what each text ends in
         self.before[:, -1] = first
 

@@ -6,6 +6,7 @@ import sys
 
 AUTO_CONFIG = "transformers.models.auto.configuration_auto"
 AUTO_MODEL = "transformers.models.auto.modeling_auto"
+LAYERS = "transformers.modeling_layers"  # imports the Auto modules, and ours import it
 
 
 def register_config(auto):
@@ -36,7 +37,7 @@ class RegisterAfterImport(importlib.abc.MetaPathFinder):
         self.half_imported = []
 
     def find_spec(self, name, path, target=None):
-        if name not in REGISTER and not name.startswith(f"{__package__}."):
+        if name not in (*REGISTER, LAYERS) and not name.startswith(f"{__package__}."):
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
         if spec is None or spec.loader is None:

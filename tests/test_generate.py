@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import GenerationConfig, LogitsProcessor, StoppingCriteria, TextIteratorStreamer, pipeline, set_seed
 
-from char_lstm import CharLstmForCausalLM, generate_text
+from char_lstm import generate_text, modeling_char_lstm
 
 PROMPTS = ["the lamp", "a", "ships at sea are"]
 GREEDY = {"do_sample": False, "max_new_tokens": 12}
@@ -54,7 +54,7 @@ def library_loop(monkeypatch):
     """Turns our loop off and on."""
 
     def turn(to_library):
-        monkeypatch.setattr(CharLstmForCausalLM, "_decoder_can_give", lambda *_: not to_library)
+        monkeypatch.setattr(modeling_char_lstm, "decoder_can_generate", lambda *_: not to_library)
 
     return turn
 

@@ -8,6 +8,7 @@ sigmoid is half a tanh, sigmoid(x) = (1 + tanh(x / 2)) / 2, with the inner half 
 import weakref
 from collections.abc import Mapping
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
@@ -202,7 +203,8 @@ class GruLayer(RnnLayer):
 LAYERS = {"lstm": LstmLayer, "gru": GruLayer, "rnn": RnnLayer}
 
 
-_LAID_OUT = weakref.WeakKeyDictionary()  # torch model -> (a copy of its weights, its decoder)
+# torch model -> (a copy of its weights, its decoder)
+_LAID_OUT: weakref.WeakKeyDictionary[Any, tuple[dict[str, np.ndarray], CharLstmDecoder]] = weakref.WeakKeyDictionary()
 
 
 def as_decoder(model) -> CharLstmDecoder:
@@ -217,7 +219,8 @@ def as_decoder(model) -> CharLstmDecoder:
     if missing := expected_shapes(model.config).keys() - weights.keys():
         raise ValueError(f"the model has no {min(missing)} of its own; merge its adapters first")
     known, decoder = _LAID_OUT.get(model, ({}, None))
-    if known.keys() != weights.keys() or not all(np.array_equal(known[name], weights[name]) for name in known):
+    unchanged = known.keys() == weights.keys() and all(np.array_equal(known[name], weights[name]) for name in known)
+    if decoder is None or not unchanged:
         copied = {name: weight.copy() for name, weight in weights.items()}
         decoder = CharLstmDecoder(copied, model.config, model.generation_config)
         _LAID_OUT[model] = copied, decoder

@@ -1,11 +1,10 @@
-"""transformers' `generate` on our decoder: the library's text at a fraction of its cost."""
+"""transformers' `generate` on the decoder: the library's text at a fraction of its cost."""
 
 import copy
-from functools import partial
 
 import torch
 from torch import Tensor
-from transformers import GenerationConfig, GenerationMixin
+from transformers import GenerationConfig
 from transformers.generation import GenerateDecoderOnlyOutput, GenerationMode
 
 from .decoder_char_lstm import as_decoder, expected_shapes
@@ -13,58 +12,27 @@ from .generation_char_lstm import decode_steps
 from .state_char_lstm import RecurrentCache
 
 
-class CharLstmGenerationMixin(GenerationMixin):
-    """`generate`, with a loop of our own for greedy search and sampling."""
-
-    @classmethod
-    def _supports_default_dynamic_cache(cls) -> bool:
-        return False  # private, with no public switch: `forward` makes a recurrent state, not keys and values
-
-    def generate(self, inputs: Tensor | None = None, generation_config=None, *args, **kwargs):
-        """transformers' `generate`, with the same arguments and the same results.
-
-        An empty prompt, alone or in a batch, starts from bos as a row of the corpus does. Greedy search and sampling
-        run on the decoder where it computes what is asked for; processors, criteria and streamers stay the library's.
-
-        Args:
-            inputs: (batch, time), ids.
-            generation_config: what `model.generation_config` does not say; `kwargs` override both.
-
-        Returns:
-            (batch, time), the prompt and the new ids, or a `ModelOutput` with `return_dict_in_generate=True`.
-        """
-        ids, mask = kwargs.get("input_ids") if inputs is None else inputs, kwargs.get("attention_mask")
-        if ids is not None and mask is not None and kwargs.get("inputs_embeds") is None:
-            ids, kwargs["attention_mask"] = start_empty_prompts(ids, mask, self.config.bos_token_id)
-            if inputs is None:
-                kwargs["input_ids"] = ids
-            else:
-                inputs = ids
-        if not args and self._decoder_can_give(generation_config, kwargs):
-            kwargs["custom_generate"] = partial(decode_prompts, streamer=kwargs.get("streamer"))
-        return super().generate(inputs, generation_config, *args, **kwargs)
-
-    def _decoder_can_give(self, generation_config: GenerationConfig | None, kwargs: dict) -> bool:
-        """Whether the decoder computes what is asked for as this model would: text alone, on a CPU, in float32,
-        without dropout, from weights that no adapter changes, past modules that no hook listens to."""
-        asked = copy.deepcopy(generation_config) if generation_config is not None else GenerationConfig()
-        asked.update(**self.generation_config.to_dict(), defaults_only=True, allow_custom_entries=True)
-        asked.update(**kwargs)
-        mode = asked.get_generation_mode(kwargs.get("assistant_model"))
-        others = ("custom_generate", "synced_gpus", "tokenizer")  # a tokenizer is for stop strings, which it has not
-        return (
-            mode in (GenerationMode.GREEDY_SEARCH, GenerationMode.SAMPLE)
-            and asked.use_cache is not False
-            and asked.prefill_chunk_size is None
-            and not (asked.output_scores or asked.output_logits or asked.output_hidden_states)
-            and not any(kwargs.get(name) for name in others)
-            and not self.training
-            and self.device.type == "cpu"
-            and self.dtype == torch.float32
-            and not torch.is_autocast_enabled("cpu")
-            and expected_shapes(self.config).keys() <= self.state_dict().keys()
-            and not any(module._forward_hooks or module._forward_pre_hooks for module in self.modules())
-        )
+def decoder_can_generate(model, generation_config: GenerationConfig | None, kwargs: dict) -> bool:
+    """Whether the decoder computes what `generate` is asked for as the model would: text alone, on a CPU, in float32,
+    without dropout, from weights that no adapter changes, past modules that no hook listens to."""
+    asked = copy.deepcopy(generation_config) if generation_config is not None else GenerationConfig()
+    asked.update(**model.generation_config.to_dict(), defaults_only=True, allow_custom_entries=True)
+    asked.update(**kwargs)
+    mode = asked.get_generation_mode(kwargs.get("assistant_model"))
+    others = ("custom_generate", "synced_gpus", "tokenizer")  # a tokenizer finds stop strings, which the decoder cannot
+    return (
+        mode in (GenerationMode.GREEDY_SEARCH, GenerationMode.SAMPLE)
+        and asked.use_cache is not False
+        and asked.prefill_chunk_size is None
+        and not (asked.output_scores or asked.output_logits or asked.output_hidden_states)
+        and not any(kwargs.get(name) for name in others)
+        and not model.training
+        and model.device.type == "cpu"
+        and model.dtype == torch.float32
+        and not torch.is_autocast_enabled("cpu")
+        and expected_shapes(model.config).keys() <= model.state_dict().keys()
+        and not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+    )
 
 
 def start_empty_prompts(ids: Tensor, mask: Tensor, bos: int) -> tuple[Tensor, Tensor]:

@@ -112,7 +112,8 @@ class RecurrentStack(GradientCheckpointingLayer, nn.ModuleList):
         """
         parts = len(state) // len(self)
         pasts = [state[start : start + parts] for start in range(0, len(state), parts)]
-        outputs, states = [], []
+        outputs: list[Tensor] = []
+        states: list[Tensor] = []
         for layer, dropout, past in zip(self, dropouts, pasts, strict=True):
             hidden, after = padding.run_layer(layer, dropout(hidden), past)
             outputs.append(hidden)

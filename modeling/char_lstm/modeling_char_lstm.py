@@ -6,10 +6,11 @@ real characters, nor the state, nor the loss).
 """
 
 import os
+from functools import partial
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import GenerationConfig, GenerationMixin, PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_outputs import (
     BaseModelOutputWithPast,
@@ -19,7 +20,7 @@ from transformers.modeling_outputs import (
 from transformers.utils import can_return_tuple
 
 from .configuration_char_lstm import CharLstmConfig, unlink_code
-from .generate_char_lstm import CharLstmGenerationMixin
+from .generate_char_lstm import decode_prompts, decoder_can_generate, start_empty_prompts
 from .layers_char_lstm import RECURRENT_LAYERS, Padding, RecurrentStack, make_dropout, without_autocast
 from .state_char_lstm import RecurrentCache
 
@@ -40,17 +41,19 @@ class CharLstmPreTrainedModel(PreTrainedModel):
         """Orthogonal recurrent blocks (Saxe et al. 2014), gates that keep the past (Jozefowicz et al. 2015), and inputs
         that bring each unit a sum of variance one (LeCun et al. 1998, section 4.6)."""
         if isinstance(module, nn.RNNBase):
+            weight_ih, weight_hh, bias_ih, bias_hh = module.all_weights[0]
             hidden = module.hidden_size
-            blocks = module.weight_hh_l0.shape[0] // hidden
+            blocks = weight_hh.shape[0] // hidden
             orthogonal = [nn.init.orthogonal_(torch.empty(hidden, hidden)) for _ in range(blocks)]
-            init.copy_(module.weight_hh_l0, torch.cat(orthogonal))
-            length = 1 if module is self.base_model.layers[0] else hidden**0.5  # of an input: a character's vector is 1
-            init.normal_(module.weight_ih_l0, std=1 / length)
-            init.zeros_(module.bias_hh_l0)
+            init.copy_(weight_hh, torch.cat(orthogonal))
+            first = self.base_model.layers[0]  # type: ignore[index]  # the library takes it for any module
+            length = 1 if module is first else hidden**0.5  # of an input: a character's vector is 1
+            init.normal_(weight_ih, std=1 / length)
+            init.zeros_(bias_hh)
             bias = torch.zeros(blocks * hidden)
             if blocks > 1:
                 bias[hidden : 2 * hidden] = 1.0  # the forget gate of an LSTM, the update gate of a GRU
-            init.copy_(module.bias_ih_l0, bias)
+            init.copy_(bias_ih, bias)
         elif isinstance(module, nn.Embedding) and self.config.embedding_size == 0:
             init.eye_(module.weight)
         elif isinstance(module, nn.Embedding):
@@ -85,12 +88,6 @@ class CharLstmModel(CharLstmPreTrainedModel):
                 layer.flatten_parameters()
         return super().train(mode)
 
-    def get_input_embeddings(self) -> nn.Embedding:
-        return self.embed_tokens
-
-    def set_input_embeddings(self, value: nn.Embedding):
-        self.embed_tokens = value
-
     @can_return_tuple
     def forward(
         self,
@@ -123,7 +120,7 @@ class CharLstmModel(CharLstmPreTrainedModel):
         if use_cache is None:
             use_cache = self.config.use_cache and not self.training
         if output_hidden_states is None:
-            output_hidden_states = self.config.output_hidden_states
+            output_hidden_states = bool(self.config.output_hidden_states)
 
         embedded = self.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds  # (batch, time, input)
         padding = Padding.from_mask(attention_mask, embedded.shape[1], state_wanted=use_cache)
@@ -160,7 +157,7 @@ class CharLstmModel(CharLstmPreTrainedModel):
         return [padding.restore(output) for output in outputs], list(states)
 
 
-class CharLstmForCausalLM(CharLstmPreTrainedModel, CharLstmGenerationMixin):
+class CharLstmForCausalLM(CharLstmPreTrainedModel, GenerationMixin):
     """The language model: `CharLstmModel` and one dense layer that scores the next character."""
 
     _tied_weights_keys = {"lm_head.weight": "model.embed_tokens.weight"}
@@ -173,6 +170,35 @@ class CharLstmForCausalLM(CharLstmPreTrainedModel, CharLstmGenerationMixin):
         )
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size)
         self.post_init()
+
+    @classmethod
+    def _supports_default_dynamic_cache(cls) -> bool:
+        return False  # private, with no public switch: `forward` makes a recurrent state, not keys and values
+
+    def generate(
+        self, inputs: Tensor | None = None, generation_config: GenerationConfig | None = None, *args, **kwargs
+    ):
+        """transformers' `generate`, with its arguments and its results.
+
+        Greedy search and sampling run on the decoder where it computes what is asked for; processors, criteria and
+        streamers stay the library's. An empty prompt, alone or in a batch, starts from bos as a row of the corpus does.
+
+        Args:
+            inputs: (batch, time), ids, or as `input_ids`; `attention_mask` of the same shape marks their pads by 0.
+
+        Returns:
+            (batch, time), the prompts and the new ids, or a `ModelOutput` with `return_dict_in_generate=True`.
+        """
+        ids, mask = kwargs.get("input_ids") if inputs is None else inputs, kwargs.get("attention_mask")
+        if ids is not None and mask is not None and kwargs.get("inputs_embeds") is None:
+            ids, kwargs["attention_mask"] = start_empty_prompts(ids, mask, self.config.bos_token_id)
+            if inputs is None:
+                kwargs["input_ids"] = ids
+            else:
+                inputs = ids
+        if not args and decoder_can_generate(self, generation_config, kwargs):
+            kwargs["custom_generate"] = partial(decode_prompts, streamer=kwargs.get("streamer"))
+        return super().generate(inputs, generation_config, *args, **kwargs)  # type: ignore[misc]  # its `self` is private
 
     @can_return_tuple
     def forward(
@@ -242,7 +268,7 @@ class CharLstmForSequenceClassification(CharLstmPreTrainedModel):
         super().__init__(config)
         self.num_labels = config.num_labels
         self.model = CharLstmModel(config)
-        self.score = nn.Linear(config.hidden_size, config.num_labels)
+        self.score = nn.Linear(config.hidden_size, config.num_labels)  # type: ignore[arg-type]  # never None by now
         self.post_init()
 
     @can_return_tuple

@@ -1,8 +1,14 @@
-"""Follows the README line by line in a fresh clone: `python tests/newcomer.py`.
+"""Follows the README and the pages of docs/ line by line: `python tests/newcomer.py`.
 
-Each block of shell or Python runs as it stands, in the order of the page, up to the first that fails. The Hub is the
-stand-in of tests/hub.py, by HF_ENDPOINT. What a fresh clone cannot run, and what would take hours, is told by the two
-tables below; everything left out or shortened is listed at the end.
+A fresh clone, and in it each block of shell or Python as it stands, in the order of PAGES, up to the first that fails.
+The Hub is the stand-in of tests/stand_in.py, by HF_ENDPOINT. A comment above a block, in the page's source, says what a
+reader does not see:
+
+    <!-- needs: a GPU -->                               the block is left out, and counted
+    <!-- short char-lstm train: --max_steps 3 -->        this goes after each of its commands that has `char-lstm train`
+    <!-- in: a fresh environment -->                     from here to the end of the page, outside the clone's .venv
+
+Everything left out or shortened is listed at the end.
 """
 
 import os
@@ -12,84 +18,112 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-
-import httpx
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.stand_in import running_hub  # noqa: E402
-
+PAGES = ["README.md"]
+PAGES += [
+    f"docs/{name}.md"
+    for name in ("own-text", "languages", "base-model", "streaming", "publish", "rented-gpu", "inside", "lecture")
+]
+PAGES += [f"docs/{name}.md" for name in ("works-with", "results", "experiments", "packaging")]
+RUN, SHOWN = ("bash", "python"), ("text", "yaml", "diff")  # languages of blocks: programs, and what is only read
 PORT = "7869"
 STORY = "tests/data/lighthouse.txt"
-OF_THE_NEWCOMER = {"my.txt": STORY, "alice.txt": STORY, "texts/000.txt": STORY}  # texts that the page takes for granted
-LEFT_OUT = {  # commands that need what a fresh clone has not: the pattern, and what they need
-    r"#.*\bneeds?\b": "as the line says",
-    r"^hf auth login": "somebody who types a token; HF_TOKEN holds one here",
-    r"^hf (jobs|buckets)\b": "a paid account",
-    r"^(ssh|scp|rsync)\b": "another machine",
-    r"^(sky|sbatch|srun|modal|kubectl|gcloud|aws)\b": "a cloud or a cluster",
-    r"^(torchrun|accelerate launch|docker|nvidia-smi)\b(?!.*--use_cpu)|\bcuda\b": "a GPU, or several",
-    r"^#": "nothing: it is a comment",
-}
-SHORTENED = [  # commands that would take long, by what is put after them or in their place
-    (r"^(make test)\b", r'\1 ARGS="tests/test_files.py tests/test_loading.py"'),
-    (r'^(make train .*ARGS=")', r"\1--max_steps 3 "),
-    (r"^(make train (?!.*ARGS).*)", r'\1 ARGS="--max_steps 3"'),
-    (r"^(python scripts/train\.py .*--hidden_size 1024.*)", r"\1 --max_steps 1 --hidden_size 32 --row_length 1000"),
-    (r"^(torchrun .*--use_cpu .*)", r"\1 --max_steps 3"),
-    (r"^(python scripts/train\.py .*--teachers.*)", r"\1 --max_steps 3 --written_characters 10000"),
-    (r"^(python scripts/train\.py .*)", r"\1 --dataset data/mine --max_steps 3"),
-    (r"^(python scripts/classify\.py train .*)", r"\1 --max_steps 3"),
-    (r"--dataset data/alice --dataset_repo_id \S+ --dataset_license \S+ ", ""),  # the book is no part of a clone
-    (r"--dataset data/alice\b", "--dataset data/mine"),
-    (r"^(python scripts/vanishing\.py .*)", r"\1 --positions 2"),
-]
+OF_THE_NEWCOMER = ("my.txt", "texts/000.txt")  # the texts that the pages take for granted
+
+FENCED = re.compile(
+    r"(?:^ *<!-- (?P<mark>(?:needs|short|in)\b[^\n]*) -->\n)?^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^ *```$",
+    re.DOTALL | re.MULTILINE,
+)
+MARK = re.compile(r"(?P<kind>needs|short|in)(?: (?P<of>[^:]+))?: (?P<what>.+)")
 
 
-def blocks(page: str) -> list[tuple[str, str]]:
-    """Language and text of each fenced block that is a program."""
-    found = re.findall(r"^( *)```(bash|python)\n(.*?)^ *```$", page, re.DOTALL | re.MULTILINE)
-    return [(language, re.sub(rf"^{indent}", "", text, flags=re.MULTILINE)) for indent, language, text in found]
+@dataclass
+class Block:
+    """A fenced block of a page, and what the comment above it says."""
+
+    language: str
+    text: str
+    needs: str | None = None  # what a fresh clone has not
+    short: tuple[str, str] | None = None  # a piece of a command, and what goes after each command that has it
+    fresh: bool = False  # from here on in an environment of its own
+
+    def commands(self) -> list[str]:
+        """The lines of a shell block without their comments, those that go on joined, USER filled in."""
+        lines = [re.sub(r"(^|\s+)#\s.*", "", line) for line in self.text.replace("\\\n", " ").splitlines()]
+        return [line.strip().replace("USER/", "user/") for line in lines if line.strip()]
+
+    def shortened(self, command: str) -> str:
+        of, what = self.short or ("", "")
+        return f"{command} {what}" if of and of in command else command
 
 
-def commands(block: str) -> list[str]:
-    """The lines of a shell block, those that go on joined, the names that are left to the reader filled in."""
-    lines = block.replace("\\\n", " ").splitlines()
-    return [line.strip().replace("USER/", "user/") for line in lines if line.strip()]
-
-
-def needs(command: str) -> str | None:
-    """What a command needs that a fresh clone has not."""
-    return next((what for pattern, what in LEFT_OUT.items() if re.search(pattern, command)), None)
-
-
-def shortened(command: str) -> str:
-    command = re.sub(r"\s+# .*", "", command)
-    for pattern, replacement in SHORTENED:
-        if re.search(pattern, command):
-            return re.sub(pattern, replacement, command, count=1)
-    return command
+def blocks(page: str) -> Iterator[Block]:
+    """Each fenced block of a page."""
+    for found in FENCED.finditer(page):
+        block = Block(found["language"], re.sub(rf"^{found['indent']}", "", found["text"], flags=re.MULTILINE))
+        mark = MARK.fullmatch(found["mark"]) if found["mark"] else None
+        if found["mark"] and not mark:
+            raise ValueError(f"a comment that is no mark: {found['mark']}")
+        if mark and mark["kind"] == "needs":
+            block.needs = mark["what"]
+        elif mark and mark["kind"] == "short":
+            block.short = mark["of"], mark["what"]
+        elif mark:
+            block.fresh = True
+        yield block
 
 
 class Newcomer:
-    """Somebody in a fresh clone, who types what the page says."""
+    """Somebody in a fresh clone, who types what the pages say."""
 
     def __init__(self, clone: Path, hub_url: str):
-        self.clone, self.notes = clone, []
-        path = f"{clone / '.venv/bin'}:{os.environ['PATH']}"  # as `. .venv/bin/activate` makes it
+        self.clone, self.left_out, self.shortened, self.ran = clone, [], [], 0
+        self.page = ""
         home = {"HF_ENDPOINT": hub_url, "HF_TOKEN": "hf_write", "HF_HOME": str(clone.parent / "home")}
         quiet = {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_UPDATE_CHECK": "1", "GRADIO_SERVER_PORT": PORT}
         kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
-        self.environment = kept | {"PATH": path} | home | quiet
+        self.environment = kept | home | quiet
+        self.use(clone / ".venv")
 
-    def type(self, command: str) -> None:
-        if what := needs(command):
-            return self.notes.append(f"left out:  {command}\n           needs {what}")
-        wanted = shortened(command)
-        if not command.startswith(wanted):
-            self.notes.append(f"shortened: {command}\n           to {wanted}")
+    def use(self, environment: Path) -> None:
+        """Its programs come first, as after `. .venv/bin/activate`."""
+        self.environment["PATH"] = f"{environment / 'bin'}:{os.environ['PATH']}"
+
+    def read(self, page: str) -> None:
+        self.page = page
+        self.environment.pop("PIP_CONSTRAINT", None)
+        self.use(self.clone / ".venv")
+        for block in blocks((self.clone / page).read_text(encoding="utf-8")):
+            if block.fresh:
+                self.move_out()
+            if block.language not in RUN:
+                continue
+            if block.needs:
+                self.left_out.append(f"{page}: needs {block.needs}\n    " + "\n    ".join(block.text.splitlines()))
+            elif block.language == "python":
+                self.run(["python", "-c", block.text.replace("USER/", "user/")], block.text)
+            else:
+                for command in block.commands():
+                    self.type(command, block.shortened(command))
+
+    def move_out(self) -> None:
+        """A new environment, with the pinned torch and whatever else is newest."""
+        new = self.clone.parent / "fresh"
+        subprocess.run([sys.executable, "-m", "venv", str(new)], check=True)
+        pins = (self.clone / "constraints.txt").read_text(encoding="utf-8").splitlines()
+        (self.clone.parent / "torch.txt").write_text("\n".join(pin for pin in pins if pin.startswith("torch==")))
+        self.environment["PIP_CONSTRAINT"] = str(self.clone.parent / "torch.txt")
+        self.use(new)
+
+    def type(self, command: str, wanted: str) -> None:
+        if wanted != command:
+            self.shortened.append(f"{self.page}: {command}\n    by {wanted.removeprefix(command).strip()}")
         if command.startswith("make space"):
             return self.open_page(wanted)
         self.run(["bash", "-c", wanted], wanted)
@@ -98,13 +132,17 @@ class Newcomer:
 
     def run(self, arguments: list[str], shown: str) -> None:
         print(f"$ {shown}", flush=True)
+        self.ran += 1
         done = subprocess.run(arguments, cwd=self.clone, env=self.environment, capture_output=True, text=True)
         if done.returncode:
-            sys.exit(f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}\nthe README fails at\n{shown}")
+            sys.exit(f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}\n{self.page} fails at\n{shown}")
 
     def open_page(self, command: str) -> None:
         """A page is up when it answers; then it is closed."""
+        import httpx
+
         print(f"$ {command}", flush=True)
+        self.ran += 1
         log = self.clone.parent / "space.log"
         with log.open("w") as output:
             options = {"cwd": self.clone, "env": self.environment, "stdout": output, "stderr": output}
@@ -116,7 +154,7 @@ class Newcomer:
                     return
                 except httpx.TransportError:
                     signal.sigtimedwait([], 0.5)
-            sys.exit(f"{log.read_text()}\nthe README fails at\n{command}")
+            sys.exit(f"{log.read_text()}\n{self.page} fails at\n{command}")
         finally:
             if server.poll() is None:
                 os.killpg(server.pid, signal.SIGTERM)
@@ -124,22 +162,22 @@ class Newcomer:
 
 
 def main() -> None:
+    from tests.stand_in import running_hub
+
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(place / "clone")], check=True)
+        (place / "clone" / "texts").mkdir()
+        for text in OF_THE_NEWCOMER:
+            shutil.copy(ROOT / STORY, place / "clone" / text)
         (place / "hub").mkdir()
         with running_hub(place / "hub") as hub:
             newcomer = Newcomer(place / "clone", hub.url)
-            for own, text in OF_THE_NEWCOMER.items():
-                (newcomer.clone / own).parent.mkdir(exist_ok=True)
-                shutil.copy(ROOT / text, newcomer.clone / own)
-            for language, block in blocks((newcomer.clone / "README.md").read_text(encoding="utf-8")):
-                if language == "python":
-                    newcomer.run([".venv/bin/python", "-c", block.replace("USER/", "user/")], block)
-                else:
-                    for command in commands(block):
-                        newcomer.type(command)
-    print("\nThe whole page ran, but for this:", *newcomer.notes, sep="\n")
+            for page in PAGES:
+                newcomer.read(page)
+    print(f"\n{newcomer.ran} commands of {len(PAGES)} pages ran.")
+    print(f"\n{len(newcomer.shortened)} were shortened:", *newcomer.shortened, sep="\n")
+    print(f"\n{len(newcomer.left_out)} blocks were left out:", *newcomer.left_out, sep="\n")
 
 
 if __name__ == "__main__":

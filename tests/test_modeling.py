@@ -1,5 +1,6 @@
 """What the graph promises: the assignment's layers, an explicit state, and padding that nobody can see."""
 
+import json
 from itertools import pairwise
 
 import pytest
@@ -8,7 +9,13 @@ from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from char_lstm import CharLstmConfig, CharLstmForCausalLM, CharLstmModel, modeling_char_lstm
+from char_lstm import (
+    CharLstmConfig,
+    CharLstmForCausalLM,
+    CharLstmForSequenceClassification,
+    CharLstmModel,
+    modeling_char_lstm,
+)
 
 SIDES = ["left", "right", "both"]
 CELLS = ["lstm", "gru", "rnn"]
@@ -489,6 +496,16 @@ class TestConfig:
         config = CharLstmConfig(vocab_size=9, embedding_size=0, hidden_size=8, num_hidden_layers=3, cell_type="gru")
         config.save_pretrained(tmp_path)
         assert CharLstmConfig.from_pretrained(tmp_path).to_dict() == config.to_dict()
+
+    @pytest.mark.parametrize("kind", [CharLstmModel, CharLstmForCausalLM, CharLstmForSequenceClassification])
+    def test_whichever_class_was_saved_every_auto_class_finds_its_own(self, tmp_path, kind):
+        kind(CharLstmConfig(hidden_size=8)).save_pretrained(tmp_path)
+        assert json.loads((tmp_path / "config.json").read_text())["auto_map"] == {
+            "AutoConfig": "configuration_char_lstm.CharLstmConfig",
+            "AutoModel": "modeling_char_lstm.CharLstmModel",
+            "AutoModelForCausalLM": "modeling_char_lstm.CharLstmForCausalLM",
+            "AutoModelForSequenceClassification": "modeling_char_lstm.CharLstmForSequenceClassification",
+        }
 
     def test_the_embedding_is_as_wide_as_the_layers_unless_told(self):
         assert CharLstmConfig(hidden_size=64).embedding_size == 64

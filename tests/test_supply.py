@@ -111,12 +111,14 @@ def test_the_trainers_pickle_which_holds_its_settings_is_not_published():
     assert LEFT_OUT("", ["training_args.bin", "model.safetensors"]) == {"training_args.bin"}
 
 
-def test_the_readme_pins_the_revision_of_remote_code_and_says_why():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    blocks = [block for block in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "trust_remote_code" in block]
-    assert blocks
-    assert all("revision" in block for block in blocks)
-    assert re.search(r"runs\s+Python\s+from\s+that\s+repository", readme)
+def test_the_pages_pin_the_revision_of_remote_code_and_say_why():
+    pages = [path.read_text(encoding="utf-8") for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))]
+    blocks = [block for page in pages for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL)]
+    remote = [block for block in blocks if "trust_remote_code" in block]
+    assert remote
+    assert all("revision" in block for block in remote)
+    publish_page = (ROOT / "docs" / "publish.md").read_text(encoding="utf-8")
+    assert re.search(r"runs\s+Python\s+from\s+that\s+repository", publish_page)
 
 
 def test_the_token_is_in_no_word_and_no_log_however_much_is_logged(tmp_path):

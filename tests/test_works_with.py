@@ -1,4 +1,4 @@
-"""The rows of the README's "Works with" table that no other file tests, each by what its tool is for."""
+"""The rows of docs/works-with.md that no other file tests, each by what its tool is for."""
 
 import json
 import os

@@ -31,7 +31,7 @@ VERBS = {
     "serving": "20 clients of the Space against one",
     "variants": "a table of recipes that differ in one thing, from variants.yaml",
     "temperatures": "what Alice writes at temperatures from 0.2 to 1.2, and how much of it is new",
-    "quality": "nats per character on the test split, beside counting and a transformer of the same size",
+    "quality": "nats per character on the test split, beside an n-gram model and a transformer of the same size",
 }
 
 
@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> None:
     options = vars(parser.parse_args(argv))
 
     if options["verb"] == "tables":
-        for page in tables.pages():
+        for page in tables.PAGES:
             write_file(page, tables.with_tables(page.read_text(encoding="utf-8")))
         return
     verb = options.pop("verb")

@@ -1,4 +1,5 @@
-"""How well unseen text is predicted, by ours, by counting, and by a transformer with as many parameters and minutes."""
+"""How well unseen text is predicted, by ours, by an n-gram model, and by a transformer with as many parameters and
+minutes."""
 
 import math
 import tempfile
@@ -31,7 +32,7 @@ def text_ids(corpus: DatasetDict, tokenizer, *splits: str) -> np.ndarray:
     return np.concatenate([ids_of(corpus[split], tokenizer) for split in splits])
 
 
-def counting(corpus: DatasetDict, tokenizer) -> dict:
+def ngram_model(corpus: DatasetDict, tokenizer) -> dict:
     """The n-gram model whose order does best on validation, on the test split after training and validation."""
 
     def nats(order: int, scored: str, *counted: str) -> float:
@@ -106,8 +107,8 @@ def score_transformer(model: GPT2LMHeadModel, ids: np.ndarray, length: int) -> f
 def measure(dataset: str, minutes: float) -> dict:
     """`nats_per_char` and `bits_per_char` on the test split; everything has learnt from training and validation."""
     corpus, tokenizer = load_from_disk(dataset), PreTrainedTokenizerFast.from_pretrained(dataset)
-    counted = counting(corpus, tokenizer)
-    results = {f"counting, {counted['order']}-grams": counted}
+    counted = ngram_model(corpus, tokenizer)
+    results = {f"{counted['order']}-gram model": counted}
     for name in RECIPES:
         if (PRETRAINED / name).exists():
             model, its_tokenizer = load(PRETRAINED / name)

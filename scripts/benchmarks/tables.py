@@ -1,13 +1,70 @@
-"""The tables of README and docs, from the committed results alone."""
+"""The tables of the README and of docs/, from the committed results alone."""
 
 import json
 import re
 from functools import partial
-from pathlib import Path
 
 from char_lstm.paths import CHECKOUT, PRETRAINED, RESULTS
 
 from .common import CELLS
+
+PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
+MODELS = {
+    "alice": "the assignment",
+    "alice_best": "distilled from two teachers and an n-gram model",
+    "alice_gru": "the assignment with a GRU",
+    "alice_rnn": "the assignment with a plain RNN",
+    "intents": "names the intent of a request, of 13",
+}
+
+
+def evaluation(name: str) -> dict:
+    """The figures that lie beside a packaged model."""
+    return json.loads((PRETRAINED / name / "evaluation.json").read_text(encoding="utf-8"))
+
+
+def models_table() -> str:
+    """Every packaged model: what it is and how well it does."""
+    lines = ["| model | what it is | layers | parameters | measured |", "|---|---|---|---|---|"]
+    for name, what in MODELS.items():
+        figures, config = evaluation(name), json.loads((PRETRAINED / name / "config.json").read_text(encoding="utf-8"))
+        layers = f"{config['num_hidden_layers']} x {config['hidden_size']} {config['cell_type'].upper()}"
+        if "scores" in figures:
+            score = figures["scores"]["lstm classifier"]
+            measured = f"macro-F1 {score['macro_f1']:.3f} on {figures['test_phrasings']} test phrasings"
+        else:
+            measured = f"{figures['nats_per_char']:.3f} nats ({figures['bits_per_char']:.3f} bits) a character"
+        lines.append(f"| `{name}` | {what} | {layers} | {figures['parameters']:,} | {measured} |")
+    return "\n".join(lines)
+
+
+def teachers_table() -> str:
+    """A student beside those that it learnt from."""
+    rows = [
+        ("`alice`, the assignment", evaluation("alice"), "modeling/pretrained/alice/evaluation.json"),
+        ("first teacher", read("teacher_1"), "scripts/results/teacher_1.json"),
+        ("second teacher", read("teacher_2"), "scripts/results/teacher_2.json"),
+        ("`alice_best`, the student", evaluation("alice_best"), "modeling/pretrained/alice_best/evaluation.json"),
+    ]
+    lines = ["| | parameters | nats per character | measured in |", "|---|---|---|---|"]
+    for what, figures, path in rows:
+        link = f"[`{path.rpartition('/')[2]}`](../{path})"
+        lines.append(f"| {what} | {figures['parameters']:,} | {figures['nats_per_char']:.3f} | {link} |")
+    return "\n".join(lines)
+
+
+def vanishing_table() -> str:
+    """How far a gradient reaches in each cell, before and after training."""
+    lines = [
+        "| cell | fresh: factor a step | 200 characters back | trained: factor a step | 200 characters back |",
+        "|---|---|---|---|---|",
+    ]
+    for model in read("vanishing")["models"]:
+        cells = [model["cell_type"].upper()]
+        for when in ("before", "after"):
+            cells += [f"{model[when]['measured_per_step']:.2f}", f"{model[when]['gradient'][-1]:.0e}"]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def cells_table() -> str:
@@ -16,7 +73,7 @@ def cells_table() -> str:
     lines = ["| cell | parameters | nats per character | bits | reset at each sentence | characters a second |"]
     lines += ["|---|---|---|---|---|---|"]
     for name, speed in speeds.items():
-        figures = json.loads((PRETRAINED / CELLS[name] / "evaluation.json").read_text(encoding="utf-8"))
+        figures = evaluation(CELLS[name])
         lines.append(
             f"| {name} | {figures['parameters']:,} | {figures['nats_per_char']:.3f} | {figures['bits_per_char']:.3f} "
             f"| {figures['nats_per_char_reset']:.3f} | {speed:,.0f} |"
@@ -120,34 +177,29 @@ def plan_table() -> str:
     characters = gigabyte["characters"] * megabytes / 1000
     read_rate = gigabyte["characters"] / gigabyte["seconds"]  # a second, by one reader
     train_rate = trained["characters_a_second"]["train.py"]
-    parameters = json.loads((PRETRAINED / "alice" / "evaluation.json").read_text(encoding="utf-8"))["parameters"]
+    parameters = evaluation("alice")["parameters"]
     rows = [
         ("characters after normalising, billions", characters / 1e9, "streaming"),
         ("reading them once, hours of one core", characters / read_rate / 3600, "streaming"),
         ("memory of a reader, gigabytes", gigabyte["resident_megabytes"] / 1000, "streaming"),
         (
-            "going on after a stop, seconds to find the place in a file of 1 GB, at most",
+            "resuming, seconds to find the place in a file of 1 GB, at most",
             10 * streamed["seconds_to_clean_100_megabytes"],
             "streaming",
         ),
         (
-            "building it as a stored corpus instead, hours of one core",
+            "building a stored corpus instead, hours of one core",
             built["megabytes"]["100"]["processor_seconds"] * megabytes / 100 / 3600,
             "scale",
         ),
         ("training once through on one core of a CPU, days", characters / train_rate / 86400, "training"),
-        ("what the processes exchange in a step, megabytes of gradients", 4 * parameters / 1e6, "alice's parameters"),
+        ("readers that training a million characters a second keeps busy", 1e6 / read_rate, "streaming"),
+        ("gradients that processes exchange in a step, megabytes", 4 * parameters / 1e6, "alice's parameters"),
         (
-            "a checkpoint (weights, their average, two of AdamW's), megabytes",
+            "a checkpoint (weights, their average, two moments of AdamW), megabytes",
             16 * parameters / 1e6,
             "alice's parameters",
         ),
-        (
-            "GPU-hours once through, if a GPU trains on a million characters a second",
-            characters / 1e6 / 3600,
-            "streaming",
-        ),
-        ("readers for each million characters a second", 1e6 / read_rate, "streaming"),
     ]
     lines = ["| a hundred gigabytes of text | | computed from |", "|---|---|---|"]
     return "\n".join([*lines, *(f"| {what} | {figure:,.3g} | {source} |" for what, figure, source in rows)])
@@ -162,7 +214,7 @@ def watch_it_learn() -> str:
 
 
 def intents_table() -> str:
-    """The intent classifier beside counting words, on the test phrasings and on training phrasings held out."""
+    """The intent classifier beside a bag of words, on the test phrasings and on training phrasings held out."""
     files = {"test phrasings": "intents", "a quarter of the training phrasings": "intents_held_out"}
     scores = {name: read(file)["scores"] for name, file in files.items()}
     methods = scores["test phrasings"]
@@ -173,6 +225,9 @@ def intents_table() -> str:
 
 
 TABLES = {
+    "models": models_table,
+    "teachers": teachers_table,
+    "vanishing": vanishing_table,
     "quality": quality_table,
     "watch it learn": watch_it_learn,
     "temperatures": temperatures_table,
@@ -193,15 +248,15 @@ TABLES = {
 }
 
 
-def pages() -> list[Path]:
-    """README and docs, whose tables are made here."""
-    return [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
-
-
 def with_tables(page: str) -> str:
     """A page with what stands between each pair of table marks made anew."""
     for name, table in TABLES.items():
-        begin, end = f"<!-- table: {name} -->\n", "<!-- end -->"
+        begin, end = mark(name), "<!-- end -->"
         pattern = re.compile(re.escape(begin) + r".*?" + re.escape(end), re.DOTALL)
         page = pattern.sub(lambda _, table=table, begin=begin, end=end: begin + table() + "\n" + end, page)
     return page
+
+
+def mark(name: str) -> str:
+    """The line above a table in the source of a page."""
+    return f"<!-- table: {name} -->\n"

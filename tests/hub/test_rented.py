@@ -1,4 +1,4 @@
-"""What training elsewhere promises: the script alone is enough, and one line trains and publishes."""
+"""What training elsewhere promises: a wheel of our own is enough, and one command trains and publishes."""
 
 import json
 import re
@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 import sysconfig
+import tomllib
 
 import pytest
 import yaml
@@ -19,13 +20,18 @@ from tests.training.test_run import TINY
 
 SCRIPT = ROOT / "scripts" / "train.py"
 SHORT = [*TINY, "--num_train_epochs", "1"]
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+WHEEL = f"char_lstm-{VERSION}-py3-none-any.whl"
 
 
-def job_command() -> list[str]:
-    """The README's line for a job on the Hub, as the shell would hand it to `hf`."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8").replace("\\\n", " ")
-    line = re.search(r"^hf (jobs uv run .*)$", readme, re.MULTILINE)[1]
+def page_command(beginning: str) -> list[str]:
+    """The command of docs/rented-gpu.md that begins so, as the shell would hand it on."""
+    page = (ROOT / "docs" / "rented-gpu.md").read_text(encoding="utf-8").replace("\\\n", " ")
+    line = re.search(rf"^{beginning} .*$", page, re.MULTILINE)[0].replace("$REVISION", "3f1280e")
     return shlex.split(line, comments=True)
+
+
+JOB = page_command("hf jobs uv run")
 
 
 class TestOneLine:
@@ -33,42 +39,55 @@ class TestOneLine:
     def at_the_root(self, monkeypatch):
         monkeypatch.chdir(ROOT)
 
-    def test_the_line_of_the_readme_is_one_that_the_client_takes(self, capsys):
-        app.main(["jobs", "uv", "run", "--dry-run", *job_command()[3:]], standalone_mode=False)
+    def test_the_command_of_the_page_is_one_that_the_client_takes(self, capsys):
+        app.main(["jobs", "uv", "run", "--dry-run", *JOB[4:]], standalone_mode=False)
         said = capsys.readouterr().out
-        for what in ("flavor", "timeout", "secrets", "volumes", "attempts"):
+        for what in ("with", "flavor", "timeout", "secrets", "volumes", "attempts"):
             assert f"\n  {what} " in said
         assert "Job not submitted" in said
 
     def test_it_asks_the_hub_for_a_gpu_a_token_and_a_place_that_lasts(self, hub, monkeypatch):
         sent = []
         monkeypatch.setattr(HfApi, "batch_bucket_files", lambda self, bucket_id, add, token: sent.extend(add))
-        app.main(["jobs", "uv", "run", "--detach", "--namespace", "user", *job_command()[3:]], standalone_mode=False)
+        app.main(["jobs", "uv", "run", "--detach", "--namespace", "user", *JOB[4:]], standalone_mode=False)
         ((script, place),), (asked,) = sent, hub.jobs
         assert script.read_bytes() == SCRIPT.read_bytes()
-        assert asked["command"][:3] == ["uv", "run", "/data/train.py"]
+        assert asked["command"][:2] == ["uv", "run"]
+        assert asked["command"][2:5] == ["--with", JOB[JOB.index("--with") + 1], "/data/train.py"]
         assert asked["flavor"] == "l4x1"
         assert asked["timeoutSeconds"] > 1800, "longer than the Hub's default"
         assert asked["secrets"] == {"HF_TOKEN": "hf_write"}
         mounted = {volume["mountPath"]: volume for volume in asked["volumes"]}
         assert place == f"{mounted['/data']['path']}/train.py"
-        recipe = read_command(asked["command"][3:])
+        recipe = read_command(asked["command"][5:])
         assert any(recipe.output_dir.startswith(f"{folder}/") for folder in mounted.keys() - {"/data"})
         assert recipe.push_to_hub
         assert recipe.hub_model_id == "USER/alice-char-lstm"
 
-    def test_the_skypilot_file_trains_by_a_line_that_train_py_takes(self):
+    def test_the_package_is_the_wheel_of_this_version_in_the_bucket_that_the_job_mounts(self):
+        _, _, _, wheel, bucket = page_command("hf buckets cp")
+        assert wheel == f"dist/{WHEEL}"
+        volume, _, folder = JOB[JOB.index("--volume") + 1].rpartition(":")
+        there = bucket.replace(volume, folder) + WHEEL
+        assert JOB[JOB.index("--with") + 1] == f"char-lstm[train] @ file://{there}"
+        assert "3f1280e" in there, "a folder of its own for each revision"
+
+    def test_the_skypilot_file_trains_by_a_command_that_the_package_has(self):
         path = ROOT / "scripts" / "skypilot.yaml"
         task = yaml.safe_load(path.read_text(encoding="utf-8"))
         assert len(path.read_text(encoding="utf-8").splitlines()) < 20
-        arguments = task["run"].partition("uv run train.py ")[2]
-        recipe = read_command(shlex.split(arguments))
+        assert task["file_mounts"][f"~/{WHEEL}"] == f"dist/{WHEEL}"
+        command = shlex.split(task["run"])
+        assert command[:4] == ["~/.local/bin/uvx", "--from", f"char-lstm[train] @ file://$HOME/{WHEEL}", "char-lstm"]
+        recipe = read_command(command[5:])
         assert any(recipe.output_dir.startswith(f"{folder}/") for folder in task["file_mounts"])
         assert recipe.push_to_hub
 
-    def test_the_header_of_the_script_asks_for_the_package_with_all_that_training_needs(self):
-        header = re.match(r"# /// script\n(.*?)# ///\n", SCRIPT.read_text(encoding="utf-8"), re.DOTALL)[1]
-        assert '"char-lstm[train] @ https://github.com/char-lstm/char-lstm/archive/' in header
+    def test_nothing_that_we_do_not_own_is_named_as_a_source_of_the_package(self):
+        page = (ROOT / "docs" / "rented-gpu.md").read_text(encoding="utf-8")
+        for text in (SCRIPT.read_text(encoding="utf-8"), page, (ROOT / "scripts/skypilot.yaml").read_text("utf-8")):
+            assert all(found == "file" for found in re.findall(r"char-lstm(?:\[\w+\])? @ (\w+)", text))
+            assert "github.com" not in text
 
 
 class TestTrainingAndPublishing:
@@ -124,10 +143,10 @@ class TestTrainingAndPublishing:
 
 
 @pytest.mark.slow
-def test_the_script_alone_trains_with_the_wheel_that_its_header_asks_for(corpus, tmp_path):
+def test_the_script_alone_trains_with_the_wheel(corpus, tmp_path):
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     subprocess.run([*pip, "wheel", str(ROOT), "--no-deps", "--wheel-dir", str(tmp_path)], check=True)
-    (wheel,) = tmp_path.glob("*.whl")
+    wheel = tmp_path / WHEEL
     subprocess.run([*pip, "install", str(wheel), "--no-deps", "--target", str(tmp_path / "wheel")], check=True)
     alone = tmp_path / "alone"
     alone.mkdir()
@@ -138,4 +157,5 @@ def test_the_script_alone_trains_with_the_wheel_that_its_header_asks_for(corpus,
     done = subprocess.run(command, cwd=alone, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     load(alone / "run")
-    assert (tmp_path / "wheel" / "char_lstm").is_dir()
+    installed = {path.name for path in (tmp_path / "wheel").iterdir() if not path.name.endswith(".dist-info")}
+    assert installed - {"bin"} == {"char_lstm"}

@@ -4,25 +4,33 @@
 MAKEFLAGS += --no-print-directory
 PYTHON ?= python3
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+INSTALL := $(PIP) install --constraint constraints.txt
 
 TEXT ?=
 OUTPUT ?= runs/$(if $(TEXT),$(basename $(notdir $(TEXT))),alice)
 DATASET ?= data/alice
 ARGS ?=
 
-.PHONY: setup generate train space test lint benchmark publish audit
+.PHONY: help setup generate train space test lint benchmark publish wheel audit
 .DELETE_ON_ERROR:
 
-generate: .venv/generate.done  ## 500 characters from the packaged Alice; ARGS="--seed 7" goes to generate.py
-	@$(BIN)/python scripts/generate.py $(ARGS)
+generate: .venv/generate.done  ## 500 characters from the packaged Alice; ARGS="--seed 7" goes to the verb
+	@$(BIN)/char-lstm generate $(ARGS)
 
 train: setup  ## corpus, training, evaluation and a sample: make train TEXT=my.txt OUTPUT=runs/mine
-	@$(BIN)/python scripts/build_corpus.py $(if $(TEXT),--text "$(TEXT)") --output_dir "$(OUTPUT)/corpus"
-	@$(BIN)/python scripts/train.py --config scripts/configs/alice.yaml --dataset "$(OUTPUT)/corpus" \
+	@$(BIN)/char-lstm build $(if $(TEXT),--text "$(TEXT)") --output_dir "$(OUTPUT)/corpus"
+	@$(BIN)/char-lstm train --config alice --dataset "$(OUTPUT)/corpus" \
 		--output_dir "$(OUTPUT)" --train_split train+validation $(ARGS)
-	@$(BIN)/python scripts/evaluate.py --model "$(OUTPUT)" --dataset "$(OUTPUT)/corpus" --json "$(OUTPUT)/evaluation.json"
-	@$(BIN)/python scripts/generate.py --model "$(OUTPUT)"
+	@$(BIN)/char-lstm evaluate --model "$(OUTPUT)" --dataset "$(OUTPUT)/corpus" --json "$(OUTPUT)/evaluation.json" \
+		> "$(OUTPUT)/evaluation.txt"
+	@echo; echo "It writes:"; $(BIN)/char-lstm generate --model "$(OUTPUT)"
+	@echo; echo "The model is in $(OUTPUT), its loss curve in $(OUTPUT)/loss.png."; cat "$(OUTPUT)/evaluation.txt"
+	@echo; echo "Write more:   .venv/bin/char-lstm generate --model $(OUTPUT) --prompt \"once upon a time\""
+	@echo "Look inside:  .venv/bin/char-lstm inspect --model $(OUTPUT) --text \"once upon a time\" --output page.html"
+	@echo "Publish:      .venv/bin/char-lstm package --run $(OUTPUT) --dataset $(OUTPUT)/corpus \\"
+	@echo "                  --output_dir $(OUTPUT)/packaged --text_name \"My Text\" &&"
+	@echo "              .venv/bin/char-lstm publish --model $(OUTPUT)/packaged --repo_id USER/NAME"
 
 space: setup  ## the Space, on http://127.0.0.1:7860; MODEL_ID=runs/mine make space shows another model
 	@$(BIN)/python space/app.py
@@ -30,8 +38,8 @@ space: setup  ## the Space, on http://127.0.0.1:7860; MODEL_ID=runs/mine make sp
 test: setup  ## the fast tests, on two processes
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --quiet $(ARGS)
 
-publish: setup  ## model, corpus and Space to the Hub; ARGS="--model ... --repo_id ..." goes to publish.py
-	@$(BIN)/python scripts/publish.py $(ARGS)
+publish: setup  ## model, corpus and Space to the Hub; ARGS="--model ... --repo_id ..." goes to the verb
+	@$(BIN)/char-lstm publish $(ARGS)
 
 benchmark: setup  ## speed, memory and quality anew, with a corpus of Alice: make benchmark DATASET=runs/alice/corpus
 	@for verb in generation memory scale streaming serving temperatures; do \
@@ -40,24 +48,33 @@ benchmark: setup  ## speed, memory and quality anew, with a corpus of Alice: mak
 		$(BIN)/python scripts/benchmark.py $$verb --dataset "$(DATASET)" --json scripts/results/$$verb.json || exit 1; done
 	@$(BIN)/python scripts/benchmark.py tables
 
-lint: setup
+lint: setup  ## style, types and declared dependencies
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/deptry modeling scripts
+
+wheel: setup  ## the package as one file in dist/, for a machine that has no checkout
+	@$(PIP) wheel --no-deps --wheel-dir dist . >&2
+	@ls dist/*.whl
 
 audit: setup  ## known holes in what constraints.txt pins; needs a network: what could not be audited is a failure
-	@$(PIP) --editable ".[audit]" >&2
+	@$(INSTALL) --editable ".[audit]" >&2
 	@$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
-setup: .venv/setup.done
+help:  ## this list
+	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/setup.done  ## everything that development needs, into .venv
 
 .venv/bin/python:
 	@$(PYTHON) -m venv .venv >&2
 
 .venv/generate.done: constraints.txt pyproject.toml | .venv/bin/python
-	@$(PIP) numpy safetensors tokenizers >&2
-	@$(PIP) --no-deps --editable . >&2
+	@$(INSTALL) numpy safetensors tokenizers >&2
+	@$(INSTALL) --no-deps --editable . >&2
 	@touch $@
 
 .venv/setup.done: constraints.txt pyproject.toml | .venv/bin/python
-	@$(PIP) --editable ".[train,test]" >&2
+	@$(INSTALL) --editable ".[train,test]" >&2
 	@touch $@ .venv/generate.done

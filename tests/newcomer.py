@@ -23,8 +23,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
 PAGES = ["README.md"]
 PAGES += [
     f"docs/{name}.md"
@@ -162,7 +160,7 @@ class Newcomer:
 
 
 def main() -> None:
-    from tests.stand_in import running_hub
+    from stand_in import running_hub  # which lies beside this file
 
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)

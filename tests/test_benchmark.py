@@ -25,6 +25,7 @@ def test_a_table_of_variants_trains_each_row_once_and_goes_on_where_it_was_cut_o
         "pair: {plain: {config: tiny.yaml}, marks: {config: tiny.yaml, corpus: {keep_punctuation: true}}}"
     )
     monkeypatch.setattr(variants, "TABLES", tmp_path / "variants.yaml")
+    monkeypatch.setattr(variants, "RECIPES", tmp_path)
     results = variants.measure(str(STORY), "pair", tmp_path / "pair.json")
     plain, marks = results["rows"].values()
     assert results["figures"] == {"plain": plain["nats_per_char"], "marks": marks["nats_per_char"]}

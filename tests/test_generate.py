@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from transformers import LogitsProcessor, StoppingCriteria, TextIteratorStreamer, pipeline, set_seed
+from transformers import GenerationConfig, LogitsProcessor, StoppingCriteria, TextIteratorStreamer, pipeline, set_seed
 
-from char_lstm import CharLstmForCausalLM, generate_text
+from char_lstm import generate_text, modeling_char_lstm
 
 PROMPTS = ["the lamp", "a", "ships at sea are"]
 GREEDY = {"do_sample": False, "max_new_tokens": 12}
@@ -54,7 +54,7 @@ def library_loop(monkeypatch):
     """Turns our loop off and on."""
 
     def turn(to_library):
-        monkeypatch.setattr(CharLstmForCausalLM, "_decoder_can_give", lambda *_: not to_library)
+        monkeypatch.setattr(modeling_char_lstm, "decoder_can_generate", lambda *_: not to_library)
 
     return turn
 
@@ -235,6 +235,29 @@ def test_a_streamer_hears_the_same_from_both_loops(model, alone, library_loop):
         model.generate(**alone[0], **GREEDY, streamer=heard[-1])
     assert heard[0].heard == heard[1].heard
     assert heard[0].heard[-1] == "end"
+
+
+def test_a_loop_of_the_users_own_is_the_one_that_runs(model, alone):
+    def write_fives(model, input_ids, **_):
+        return torch.cat([input_ids, torch.full((1, 3), 5)], dim=1)
+
+    assert model.generate(**alone[0], custom_generate=write_fives)[0, -3:].tolist() == [5, 5, 5]
+
+
+def test_a_stop_string_ends_a_text(model, tokenizer, alone):
+    text = tokenizer.decode(model.generate(**alone[0], **GREEDY)[0])
+    stop = text[len(PROMPTS[0]) + 3]
+    stopped = model.generate(**alone[0], **GREEDY, stop_strings=[stop], tokenizer=tokenizer)
+    assert tokenizer.decode(stopped[0]) == text[: text.index(stop, len(PROMPTS[0])) + 1]
+
+
+@pytest.mark.parametrize("given", ["to_generate", "of_the_model"])
+def test_a_generation_config_asks_for_beams_as_arguments_do(model, batch, given):
+    expected = model.generate(**batch, **STRATEGIES["beam"])
+    config = GenerationConfig(**STRATEGIES["beam"], suppress_tokens=[0], pad_token_id=0, bos_token_id=1)
+    if given == "of_the_model":
+        model.generation_config, config = config, None
+    assert torch.equal(model.generate(**batch, generation_config=config), expected)
 
 
 def test_generate_draws_as_often_as_our_own_text_does(model, tokenizer):

@@ -40,7 +40,7 @@ def ids_of(tokenizer, text=PROMPT):
 
 def decoded_logits(model, ids):
     decoder = as_decoder(model)
-    return torch.from_numpy(decoder.logits(decoder.read([ids]))[0])
+    return torch.from_numpy(decoder.logits(decoder.encode_prompts([ids]))[0])
 
 
 def assert_decoder_follows(model, ids):
@@ -221,7 +221,7 @@ class TestDecoder:
     @pytest.mark.parametrize("cell_type", CELL_STEPS)
     def test_the_decoder_steps_as_the_written_out_cells_do(self, make_model, tokenizer, cell_type):
         model, ids = make_model(cell_type=cell_type, num_hidden_layers=3), ids_of(tokenizer)
-        state = as_decoder(model).read([ids])
+        state = as_decoder(model).encode_prompts([ids])
         inputs = model.get_input_embeddings()(torch.tensor(ids)).split(1)
         for layer, buffers in zip(model.model.layers, state.buffers, strict=True):
             steps = unroll(CELL_STEPS[cell_type], layer, inputs, initial_state(layer, batch=1))

@@ -14,8 +14,9 @@ from char_lstm import (
     CharLstmForCausalLM,
     CharLstmForSequenceClassification,
     CharLstmModel,
-    modeling_char_lstm,
+    layers_char_lstm,
 )
+from char_lstm.state_char_lstm import RecurrentCache
 
 SIDES = ["left", "right", "both"]
 CELLS = ["lstm", "gru", "rnn"]
@@ -280,32 +281,43 @@ class TestState:
 class TestLongRows:
     """Gradient checkpointing along the time."""
 
+    WAYS = [{"use_reentrant": False}, {"use_reentrant": True}]
+
     @pytest.fixture
     def learn(self, make_model, rows, monkeypatch):
         """Makes a model and returns its output, its gradients and how many numbers it kept for backward."""
-        monkeypatch.setattr(modeling_char_lstm, "SEGMENT", 3)
+        monkeypatch.setattr(layers_char_lstm, "SEGMENT", 3)
 
-        def learn(checkpointing: bool, ids, mask=None, **config):
+        def learn(way: dict | None, ids, mask=None, past=None, **config):
             dropouts = {"input_dropout": 0.0, "hidden_dropout": 0.0, "num_hidden_layers": 3}
             model = make_model(**dropouts | config).train()
-            model.model.gradient_checkpointing = checkpointing
+            if way:
+                model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=way)
             torch.manual_seed(1)
             kept = {}
             with torch.autograd.graph.saved_tensors_hooks(
                 lambda x: kept.setdefault(x.data_ptr(), x.numel()) and x, lambda x: x
             ):
-                output = model(ids, attention_mask=mask, labels=ids, use_cache=True, output_hidden_states=True)
+                output = model(
+                    ids,
+                    attention_mask=mask,
+                    past_key_values=past,
+                    labels=ids,
+                    use_cache=True,
+                    output_hidden_states=True,
+                )
             output.loss.backward()
-            return output, [weight.grad for weight in model.parameters()], sum(kept.values())
+            return output, [weight.grad for weight in model.parameters() if weight.requires_grad], sum(kept.values())
 
         return learn
 
+    @pytest.mark.parametrize("way", WAYS, ids=str)
     @pytest.mark.parametrize("cell_type", CELLS)
     @pytest.mark.parametrize("side", [None, *SIDES])
-    def test_segments_change_neither_gradients_nor_states(self, learn, rows, side, cell_type):
+    def test_segments_change_neither_gradients_nor_states(self, learn, rows, side, cell_type, way):
         ids, mask = pad(rows, side) if side else (rows[0][None], torch.ones(1, 9))
         (whole, expected, _), (parts, gradients, _) = (
-            learn(on, ids, mask if side else None, cell_type=cell_type) for on in (False, True)
+            learn(on, ids, mask if side else None, cell_type=cell_type) for on in (None, way)
         )
         close(parts.loss, whole.loss)
         close(gradients, expected)
@@ -313,22 +325,38 @@ class TestLongRows:
         for part, layer in zip(parts.hidden_states, whole.hidden_states, strict=True):
             close(part * mask.unsqueeze(2), layer * mask.unsqueeze(2))
 
-    def test_a_locked_mask_holds_for_all_segments_of_a_row(self, learn, rows):
-        locked = {"locked_dropout": True, "hidden_dropout": 0.5}
-        (_, expected, _), (_, gradients, _) = (learn(on, rows[0][None], **locked) for on in (False, True))
+    @pytest.mark.parametrize("way", WAYS, ids=str)
+    def test_a_one_hot_that_is_not_learnt_stops_no_gradient(self, learn, rows, way):
+        (_, expected, _), (_, gradients, _) = (learn(on, rows[0][None], embedding_size=0) for on in (None, way))
         close(gradients, expected)
+
+    @pytest.mark.parametrize("way", WAYS, ids=str)
+    def test_a_locked_mask_holds_for_all_segments_of_a_row(self, learn, rows, way):
+        locked = {"locked_dropout": True, "hidden_dropout": 0.5}
+        (_, expected, _), (_, gradients, _) = (learn(on, rows[0][None], **locked) for on in (None, way))
+        close(gradients, expected)
+
+    @pytest.mark.parametrize("way", WAYS, ids=str)
+    def test_a_given_state_is_where_the_first_segment_starts(self, make_model, learn, rows, way):
+        past = make_model(num_hidden_layers=3)(rows[0][None]).past_key_values
+        past = RecurrentCache([(h.detach(), c.detach()) for h, c in past.states], past.get_seq_length())
+        (whole, expected, _), (parts, gradients, _) = (learn(on, rows[0][None], past=past) for on in (None, way))
+        close(parts.loss, whole.loss)
+        close(gradients, expected)
+        assert not torch.isclose(whole.loss, learn(None, rows[0][None])[0].loss)
 
     def test_less_is_kept_for_backward(self, learn):
         ids = torch.randint(1, 29, (4, 90))
-        assert learn(True, ids)[2] < learn(False, ids)[2] / 3
+        assert learn(self.WAYS[0], ids)[2] < learn(None, ids)[2] / 3
 
     def test_transformers_switches_it_on_and_evaluation_reads_in_one_go(self, model, rows, monkeypatch):
         model.gradient_checkpointing_enable()
-        assert model.model.gradient_checkpointing
-        monkeypatch.setattr(modeling_char_lstm, "checkpoint", lambda *_, **__: pytest.fail("in segments"))
+        monkeypatch.setattr(model.model.layers, "_gradient_checkpointing_func", lambda *_: pytest.fail("in segments"))
         model(rows[0][None])
         with pytest.raises(pytest.fail.Exception, match="in segments"):
             model.train()(rows[0][None])
+        model.gradient_checkpointing_disable()
+        model(rows[0][None])
 
 
 class TestOnACard:

@@ -14,7 +14,7 @@ def formatter(prog: str) -> argparse.HelpFormatter:
     return argparse.RawDescriptionHelpFormatter(prog, max_help_position=34, width=WIDTH)
 
 
-def parse(kind: type, description: str, argv: Sequence[str], **defaults: Any) -> Any:
+def parse(kind: Any, description: str, argv: Sequence[str], **defaults: Any) -> Any:
     """An instance of the dataclass `kind`, from the command line over `defaults` over its own defaults.
 
     Args:
@@ -27,7 +27,9 @@ def parse(kind: type, description: str, argv: Sequence[str], **defaults: Any) ->
 
     parser = HfArgumentParser(kind, description=description, allow_abbrev=False, formatter_class=formatter)
     parser.set_defaults(**defaults)
-    (arguments,) = parser.parse_args_into_dataclasses(argv)
+    arguments, unknown = parser.parse_args_into_dataclasses(argv, return_remaining_strings=True)
+    if unknown:
+        parser.error(f"unknown arguments: {' '.join(unknown)}")
     return arguments
 
 

@@ -32,7 +32,8 @@ def combine(layer: nn.RNNBase, past_output: Tensor, x: Tensor) -> Tensor:
     Returns:
         (batch, blocks * hidden): one block for each gate, in torch's order.
     """
-    return linear(past_output, layer.weight_hh_l0, layer.bias_hh_l0) + linear(x, layer.weight_ih_l0, layer.bias_ih_l0)
+    weight_ih, weight_hh, bias_ih, bias_hh = layer.all_weights[0]
+    return linear(past_output, weight_hh, bias_hh) + linear(x, weight_ih, bias_ih)
 
 
 def rnn_step(layer: nn.RNN, x: Tensor, state: State) -> Step:
@@ -93,8 +94,9 @@ def gru_step(layer: nn.GRU, x: Tensor, state: State) -> Step:
         state: past output and past cell state, each (batch, hidden); of these the GRU reads the output.
     """
     past_output, _ = state  # (batch, hidden)
-    from_past = linear(past_output, layer.weight_hh_l0, layer.bias_hh_l0).chunk(3, dim=1)  # 3 x (batch, hidden)
-    from_input = linear(x, layer.weight_ih_l0, layer.bias_ih_l0).chunk(3, dim=1)  # 3 x (batch, hidden)
+    weight_ih, weight_hh, bias_ih, bias_hh = layer.all_weights[0]
+    from_past = linear(past_output, weight_hh, bias_hh).chunk(3, dim=1)  # 3 x (batch, hidden)
+    from_input = linear(x, weight_ih, bias_ih).chunk(3, dim=1)  # 3 x (batch, hidden)
 
     reset = torch.sigmoid(from_past[0] + from_input[0])  # (batch, hidden), how much of the past the candidate sees
     update = torch.sigmoid(from_past[1] + from_input[1])  # (batch, hidden), what to keep
@@ -105,13 +107,14 @@ def gru_step(layer: nn.GRU, x: Tensor, state: State) -> Step:
 
 
 CELL_STEPS: dict[str, Callable[..., Step]] = {"lstm": lstm_step, "gru": gru_step, "rnn": rnn_step}
+KEEPER = {"lstm": "forget", "gru": "update"}  # the gate that keeps a cell's past, all of it at 1; an RNN has none
 
 
 def initial_state(
     layer: nn.RNNBase, batch: int, *, random: bool = False, generator: torch.Generator | None = None
 ) -> State:
     """The state before the first step, h and c, each (batch, hidden): zero, or uniform in (-1, 1) where tanh lives."""
-    zeros = layer.weight_hh_l0.new_zeros(batch, layer.hidden_size)
+    zeros = next(layer.parameters()).new_zeros(batch, layer.hidden_size)
     if not random:
         return zeros, zeros
     return zeros.clone().uniform_(-1, 1, generator=generator), zeros.clone().uniform_(-1, 1, generator=generator)

@@ -5,7 +5,6 @@ import logging
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from pathlib import Path
 
 from .errors import UserError
 from .verbs import VERBS
@@ -34,17 +33,16 @@ def run(verb: str, argv: Sequence[str] | None = None) -> None:
     interrupted.
     """
     logging.basicConfig(format="%(message)s")
-    name = Path(sys.argv[0]).name
     try:
-        import_module(f"char_lstm.verbs.{verb}").main(sys.argv[1:] if argv is None else list(argv))
+        import_module(f".verbs.{verb}", __package__).main(sys.argv[1:] if argv is None else list(argv))
     except BrokenPipeError:  # whoever reads the output has enough
         sys.stderr.close()
     except KeyboardInterrupt as interrupt:
-        print(f"{name}: interrupted{interrupt}", file=sys.stderr)
+        print(f"char-lstm {verb}: interrupted{interrupt}", file=sys.stderr)
         sys.exit(130)
     except (UserError, ValueError, OSError) as error:
         logging.getLogger().debug("the traceback of what follows", exc_info=error)
-        print(f"{name}: {sentence_of(error)}", file=sys.stderr)
+        print(f"char-lstm {verb}: {sentence_of(error)}", file=sys.stderr)
         sys.exit(getattr(error, "status", 2))
 
 

@@ -8,6 +8,7 @@ sigmoid is half a tanh, sigmoid(x) = (1 + tanh(x / 2)) / 2, with the inner half 
 import weakref
 from collections.abc import Mapping
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +40,7 @@ class CharLstmDecoder:
             buffers.output[:], buffers.cell_state[:] = output, cell_state
         return state
 
-    def read(self, prompts: list[list[int]]) -> "DecoderState":
+    def encode_prompts(self, prompts: list[list[int]]) -> "DecoderState":
         """The state after each of the prompts (ids, none empty), whose lengths may differ."""
         state = DecoderState(self, len(prompts))
         for row, prompt in enumerate(prompts):
@@ -70,7 +71,7 @@ class DecoderState:
             below_and_own = self.outputs[
                 :, max(index - 1, 0) * hidden : (index + 1) * hidden
             ]  # own alone at the bottom
-            self.buffers.append(layer.buffers(below_and_own))
+            self.buffers.append(layer.make_buffers(below_and_own))
 
     def copy_row(self, row: int, alone: "DecoderState") -> None:
         """Makes one row the state of a single text."""
@@ -105,19 +106,20 @@ class RnnLayer:
     def __init__(self, weight_ih, weight_hh, bias_ih, bias_hh, embedding):
         bias = bias_ih + bias_hh  # (rows,)
         if embedding is None:
-            self.bias = self.fold(bias)
-            self.matrix = self.fold(np.concatenate([weight_ih, weight_hh], axis=1))  # (rows, 2 * hidden)
+            self.bias = self.arrange(bias)
+            self.matrix = self.arrange(np.concatenate([weight_ih, weight_hh], axis=1))  # (rows, 2 * hidden)
         else:
-            self.table = np.stack([self.fold(weight_ih @ character + bias) for character in embedding])  # (vocab, rows)
-            self.matrix = self.fold(weight_hh)  # (rows, hidden)
+            rows = [self.arrange(weight_ih @ character + bias) for character in embedding]
+            self.table = np.stack(rows)  # (vocab, rows)
+            self.matrix = self.arrange(weight_hh)  # (rows, hidden)
         self.is_first = embedding is not None
         self.hidden_size = weight_hh.shape[1]
 
-    def fold(self, rows: np.ndarray) -> np.ndarray:
+    def arrange(self, rows: np.ndarray) -> np.ndarray:
         """`rows` (rows, ...) in the order and at the scale that `step` wants."""
         return rows
 
-    def buffers(self, below_and_own: np.ndarray) -> SimpleNamespace:
+    def make_buffers(self, below_and_own: np.ndarray) -> SimpleNamespace:
         """What a step reads and writes. `below_and_own`: a view of the layer below's output and this layer's own."""
         batch, output = len(below_and_own), below_and_own[:, -self.hidden_size :]  # (batch, hidden)
         return SimpleNamespace(
@@ -141,12 +143,12 @@ class RnnLayer:
 class LstmLayer(RnnLayer):
     """c' = forget c + input candidate; h' = output tanh(c')."""
 
-    def fold(self, rows: np.ndarray) -> np.ndarray:
+    def arrange(self, rows: np.ndarray) -> np.ndarray:
         input_, forget, candidate, output = np.split(rows, 4)  # torch's order; the sigmoids go first, halved
         return np.concatenate([input_ / 2, forget / 2, output / 2, candidate])
 
-    def buffers(self, below_and_own: np.ndarray) -> SimpleNamespace:
-        buffers = super().buffers(below_and_own)
+    def make_buffers(self, below_and_own: np.ndarray) -> SimpleNamespace:
+        buffers = super().make_buffers(below_and_own)
         buffers.cell_state = np.zeros_like(buffers.scratch)
         buffers.sigmoids = buffers.gates[:, : 3 * self.hidden_size]
         buffers.input, buffers.forget, buffers.show, buffers.candidate = np.split(buffers.gates, 4, axis=1)  # views
@@ -173,12 +175,12 @@ class GruLayer(RnnLayer):
         gates_alone = np.arange(3 * hidden) < 2 * hidden  # Wh and bh are not summed with the rest: reset comes first
         super().__init__(weight_ih, weight_hh * gates_alone[:, None], bias_ih, bias_hh * gates_alone, embedding)
 
-    def fold(self, rows: np.ndarray) -> np.ndarray:
+    def arrange(self, rows: np.ndarray) -> np.ndarray:
         reset, update, candidate = np.split(rows, 3)
         return np.concatenate([reset / 2, update / 2, candidate])
 
-    def buffers(self, below_and_own: np.ndarray) -> SimpleNamespace:
-        buffers = super().buffers(below_and_own)
+    def make_buffers(self, below_and_own: np.ndarray) -> SimpleNamespace:
+        buffers = super().make_buffers(below_and_own)
         buffers.sigmoids = buffers.gates[:, : 2 * self.hidden_size]
         buffers.reset, buffers.update, buffers.candidate = np.split(buffers.gates, 3, axis=1)  # views
         return buffers
@@ -201,7 +203,8 @@ class GruLayer(RnnLayer):
 LAYERS = {"lstm": LstmLayer, "gru": GruLayer, "rnn": RnnLayer}
 
 
-_LAID_OUT = weakref.WeakKeyDictionary()  # torch model -> (a copy of its weights, its decoder)
+# torch model -> (a copy of its weights, its decoder)
+_LAID_OUT: weakref.WeakKeyDictionary[Any, tuple[dict[str, np.ndarray], CharLstmDecoder]] = weakref.WeakKeyDictionary()
 
 
 def as_decoder(model) -> CharLstmDecoder:
@@ -216,7 +219,8 @@ def as_decoder(model) -> CharLstmDecoder:
     if missing := expected_shapes(model.config).keys() - weights.keys():
         raise ValueError(f"the model has no {min(missing)} of its own; merge its adapters first")
     known, decoder = _LAID_OUT.get(model, ({}, None))
-    if known.keys() != weights.keys() or not all(np.array_equal(known[name], weights[name]) for name in known):
+    unchanged = known.keys() == weights.keys() and all(np.array_equal(known[name], weights[name]) for name in known)
+    if decoder is None or not unchanged:
         copied = {name: weight.copy() for name, weight in weights.items()}
         decoder = CharLstmDecoder(copied, model.config, model.generation_config)
         _LAID_OUT[model] = copied, decoder

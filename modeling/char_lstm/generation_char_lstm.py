@@ -63,11 +63,12 @@ def sample(decoder: CharLstmDecoder, prompts: list[list[int]], settings, seed: i
         raise ValueError(f"seed must be 0 or more, got {seed}")
     draws = np.stack([np.random.default_rng(seed + row).random(settings.max_new_tokens) for row in range(len(prompts))])
     uniforms = iter(draws.T[:, :, None])  # a (batch, 1) for each step
-    written = write(decoder, decoder.read(prompts), lambda logits: choose(logits, settings, next(uniforms)))
+    state = decoder.encode_prompts(prompts)
+    written = decode_steps(decoder, state, lambda logits: choose(logits, settings, next(uniforms)))
     return islice(written, settings.max_new_tokens)
 
 
-def write(decoder: CharLstmDecoder, state: DecoderState, choose: Callable) -> Iterator[np.ndarray]:
+def decode_steps(decoder: CharLstmDecoder, state: DecoderState, choose: Callable) -> Iterator[np.ndarray]:
     """The loop itself, without an end: `choose` makes ids, (batch,), of logits, (batch, vocab), and `state` goes on.
 
     A state is left before its last ids are read, as `generate` of transformers leaves it.

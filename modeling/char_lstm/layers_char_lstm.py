@@ -1,12 +1,16 @@
-"""The recurrent layers over a padded batch: exact padding, dropout, and long rows a segment at a time."""
+"""The recurrent layers over a padded batch: exact padding, dropout, and long rows one segment at a time."""
 
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from transformers.modeling_layers import GradientCheckpointingLayer
 
-from .configuration_char_lstm import CharLstmConfig
+RECURRENT_LAYERS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+SEGMENT = 256  # characters whose inside gradient checkpointing computes again at one time
 
 
 class LockedDropout(nn.Dropout):
@@ -15,15 +19,9 @@ class LockedDropout(nn.Dropout):
     def forward(self, x: Tensor) -> Tensor:
         return x * super().forward(x.new_ones(x.shape[0], 1, x.shape[2]))  # (batch, time, hidden)
 
-
-def _without_autocast(device: torch.device) -> AbstractContextManager:
-    """Recurrence in the weights' own precision: a cell state counts far, and bfloat16 has eight bits to count with."""
-    active = torch.is_autocast_enabled(device.type)
-    return torch.autocast(device.type, enabled=False) if active else nullcontext()
-
-
-def _hidden_dropout(config: CharLstmConfig, rate: float) -> nn.Dropout:
-    return LockedDropout(rate) if config.locked_dropout else nn.Dropout(rate)
+    def hold_mask(self, ones: Tensor) -> Callable[[Tensor], Tensor]:
+        """This dropout with one mask for every call, drawn from `ones`, (batch, 1, hidden)."""
+        return partial(torch.mul, super().forward(ones))
 
 
 class Padding:
@@ -37,7 +35,8 @@ class Padding:
         self.order, self.lengths = order, lengths
 
     @classmethod
-    def of(cls, attention_mask: Tensor | None, time: int, *, state_wanted: bool) -> "Padding":
+    def from_mask(cls, attention_mask: Tensor | None, time: int, *, state_wanted: bool) -> "Padding":
+        """The padding of the last `time` columns of a mask, (batch, time) or longer, in which 0 marks a pad."""
         if attention_mask is None:
             return cls()
         real = attention_mask[:, -time:].bool()  # (batch, time)
@@ -50,24 +49,29 @@ class Padding:
         order = real.int().argsort(dim=1, descending=True, stable=True)
         return cls(order, real.sum(dim=1) if state_wanted else None)
 
-    def between(self, start: int, stop: int) -> "Padding":
-        """That of the columns from `start` to before `stop`, once the real characters are at the front."""
+    def slice_columns(self, start: int, stop: int) -> "Padding":
+        """The padding of the columns from `start` to before `stop`, once the real characters are at the front."""
         return Padding(lengths=None if self.lengths is None else (self.lengths - start).clamp(0, stop - start))
 
-    def to_front(self, x: Tensor) -> Tensor:
+    def compact(self, x: Tensor) -> Tensor:
         """(batch, time, width) with the real characters first."""
-        return x if self.order is None else _take(x, self.order)
+        return x if self.order is None else _gather_columns(x, self.order)
 
-    def to_place(self, x: Tensor) -> Tensor:
-        """(batch, time, width) with every character where it was."""
-        return x if self.order is None else _take(x, self.order.argsort(dim=1))
+    def restore(self, x: Tensor) -> Tensor:
+        """(batch, time, width) with every character back in its place."""
+        return x if self.order is None else _gather_columns(x, self.order.argsort(dim=1))
 
-    def run(self, layer: nn.RNNBase, x: Tensor, state: tuple[Tensor, Tensor], is_lstm: bool):
-        """Runs one layer over x, (batch, time, width); returns its output, (batch, time, hidden), and its state."""
-        past = tuple(part.unsqueeze(0) for part in state) if is_lstm else state[0].unsqueeze(0)
+    def run_layer(self, layer: nn.Module, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Runs one layer over x, (batch, time, width), from its state: h, and c in an LSTM, each (batch, hidden).
 
+        Returns:
+            its output, (batch, time, hidden), and its state after the last real character.
+        """
         if x.shape[1] == 0:  # nothing to read
             return x.new_zeros(x.shape[0], 0, state[0].shape[1]), state
+        parts = tuple(part.unsqueeze(0) for part in state)  # (1, batch, hidden) each
+        past = parts if len(parts) == 2 else parts[0]
+
         if self.lengths is None or x.shape[1] == 1:
             output, last = layer(x, past)
         else:
@@ -76,12 +80,76 @@ class Padding:
             output, last = layer(packed, past)
             output, _ = pad_packed_sequence(output, batch_first=True, total_length=x.shape[1])
 
-        last = tuple(part.squeeze(0) for part in last) if is_lstm else (last.squeeze(0),) * 2
+        after = tuple(part.squeeze(0) for part in (last if len(parts) == 2 else (last,)))  # (batch, hidden) each
         if self.lengths is not None:  # a row without a real character keeps its state
             moved = (self.lengths > 0).unsqueeze(1)  # (batch, 1)
-            last = tuple(torch.where(moved, new, old) for new, old in zip(last, state, strict=True))
-        return output, last
+            after = tuple(torch.where(moved, new, old) for new, old in zip(after, state, strict=True))
+        return output, after
 
 
-def _take(x: Tensor, order: Tensor) -> Tensor:
+class RecurrentStack(GradientCheckpointingLayer, nn.ModuleList):
+    """The recurrent layers, one above the other, each with its dropout before it."""
+
+    def forward(
+        self,
+        hidden: Tensor,
+        *state: Tensor,
+        padding: Padding,
+        dropouts: Sequence[Callable[[Tensor], Tensor]],
+        every_layer: bool,
+    ) -> tuple[Tensor, ...]:
+        """Runs every layer. Tensors come and go in one flat row, as reentrant checkpointing follows them.
+
+        Args:
+            hidden: (batch, time, input).
+            state: the parts of each layer's state in turn, h, and c in LSTMs, each (batch, hidden).
+            padding: of these columns.
+            dropouts: one for each layer.
+            every_layer: return what each layer gives, not the last alone.
+
+        Returns:
+            the layers' outputs, (batch, time, hidden) each, then the parts of their states.
+        """
+        parts = len(state) // len(self)
+        pasts = [state[start : start + parts] for start in range(0, len(state), parts)]
+        outputs: list[Tensor] = []
+        states: list[Tensor] = []
+        for layer, dropout, past in zip(self, dropouts, pasts, strict=True):
+            hidden, after = padding.run_layer(layer, dropout(hidden), past)
+            outputs.append(hidden)
+            states.extend(after)
+        return *(outputs if every_layer else outputs[-1:]), *states
+
+    def run_in_segments(
+        self, hidden: Tensor, *state: Tensor, padding: Padding, dropouts: Sequence[nn.Dropout], every_layer: bool
+    ) -> tuple[Tensor, ...]:
+        """The same for long rows, where backward computes the inside of each segment anew from the state before it.
+
+        The gradients are exact, all along the row. Until then only the segments' outputs and states are kept (Chen et
+        al. 2016, along the time).
+        """
+        ones = hidden.new_ones(hidden.shape[0], 1, state[0].shape[1])  # (batch, 1, hidden)
+        held = [dropout.hold_mask(ones) if isinstance(dropout, LockedDropout) else dropout for dropout in dropouts]
+        outputs, start = [], 0
+        for segment in hidden.split(SEGMENT, dim=1):
+            inside = padding.slice_columns(start, start + segment.shape[1])
+            flat = self(segment, *state, padding=inside, dropouts=held, every_layer=every_layer)
+            output, state = flat[: -len(state)], flat[-len(state) :]
+            outputs.append(output)
+            start += segment.shape[1]
+        return *(torch.cat(layer, dim=1) for layer in zip(*outputs, strict=True)), *state
+
+
+def make_dropout(rate: float, *, locked: bool) -> nn.Dropout:
+    """Dropout of hidden units, with one mask a row or one a character."""
+    return LockedDropout(rate) if locked else nn.Dropout(rate)
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager:
+    """Recurrence in the weights' own precision: a cell state counts far, and bfloat16 has eight bits to count with."""
+    active = torch.is_autocast_enabled(device.type)
+    return torch.autocast(device.type, enabled=False) if active else nullcontext()
+
+
+def _gather_columns(x: Tensor, order: Tensor) -> Tensor:
     return x.gather(1, order.unsqueeze(-1).expand_as(x))

@@ -8,6 +8,7 @@ import hashlib
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
@@ -71,7 +72,7 @@ def checkpoint_folder(model_id: str | Path, revision: str | None) -> Path:
         raise CheckpointError(f"{model_id} is no folder here, and not to be had from the Hub: {reason}") from error
 
 
-def _by_transformers(kind: type, folder: Path, read: str):
+def _by_transformers(kind: Any, folder: Path, read: str):
     try:
         return kind.from_pretrained(folder)
     except Exception as error:  # of any class: whatever the library trips over in a value that it alone reads
@@ -139,7 +140,8 @@ def _check_config(config: SimpleNamespace, path: Path) -> None:
         value = getattr(config, name, None)
         if type(value) is not int or value < least:
             raise CheckpointError(f"{path}: {name} should be a whole number of at least {least}, got {value!r}")
-    for name, known in {"cell_type": list(GATES), "tie_word_embeddings": [False, True]}.items():
+    choices: dict[str, list] = {"cell_type": list(GATES), "tie_word_embeddings": [False, True]}
+    for name, known in choices.items():
         value = getattr(config, name, None)
         if type(value) is not type(known[0]) or value not in known:
             raise CheckpointError(f"{path}: {name} should be one of {known}, got {value!r}")

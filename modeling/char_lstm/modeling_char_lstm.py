@@ -6,29 +6,23 @@ real characters, nor the state, nor the loss).
 """
 
 import os
-from collections.abc import Callable
 from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
-from transformers import GenerationMixin, PreTrainedModel
+from transformers import GenerationConfig, GenerationMixin, PreTrainedModel
 from transformers import initialization as init
-from transformers.generation import GenerateDecoderOnlyOutput
 from transformers.modeling_outputs import (
     BaseModelOutputWithPast,
     CausalLMOutputWithPast,
     SequenceClassifierOutputWithPast,
 )
+from transformers.utils import can_return_tuple
 
 from .configuration_char_lstm import CharLstmConfig, unlink_code
-from .decoder_char_lstm import as_decoder, expected_shapes
-from .generation_char_lstm import write
-from .layers_char_lstm import LockedDropout, Padding, _hidden_dropout, _without_autocast
+from .generate_char_lstm import decode_prompts, decoder_can_generate, start_empty_prompts
+from .layers_char_lstm import RECURRENT_LAYERS, Padding, RecurrentStack, make_dropout, without_autocast
 from .state_char_lstm import RecurrentCache
-
-RECURRENT_LAYERS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
-SEGMENT = 256  # characters that gradient checkpointing computes anew at a time
 
 
 class CharLstmPreTrainedModel(PreTrainedModel):
@@ -47,17 +41,19 @@ class CharLstmPreTrainedModel(PreTrainedModel):
         """Orthogonal recurrent blocks (Saxe et al. 2014), gates that keep the past (Jozefowicz et al. 2015), and inputs
         that bring each unit a sum of variance one (LeCun et al. 1998, section 4.6)."""
         if isinstance(module, nn.RNNBase):
+            weight_ih, weight_hh, bias_ih, bias_hh = module.all_weights[0]
             hidden = module.hidden_size
-            blocks = module.weight_hh_l0.shape[0] // hidden
+            blocks = weight_hh.shape[0] // hidden
             orthogonal = [nn.init.orthogonal_(torch.empty(hidden, hidden)) for _ in range(blocks)]
-            init.copy_(module.weight_hh_l0, torch.cat(orthogonal))
-            length = 1 if module is self.base_model.layers[0] else hidden**0.5  # of an input: a character's vector is 1
-            init.normal_(module.weight_ih_l0, std=1 / length)
-            init.zeros_(module.bias_hh_l0)
+            init.copy_(weight_hh, torch.cat(orthogonal))
+            first = self.base_model.layers[0]  # type: ignore[index]  # the library takes it for any module
+            length = 1 if module is first else hidden**0.5  # of an input: a character's vector is 1
+            init.normal_(weight_ih, std=1 / length)
+            init.zeros_(bias_hh)
             bias = torch.zeros(blocks * hidden)
             if blocks > 1:
                 bias[hidden : 2 * hidden] = 1.0  # the forget gate of an LSTM, the update gate of a GRU
-            init.copy_(module.bias_ih_l0, bias)
+            init.copy_(bias_ih, bias)
         elif isinstance(module, nn.Embedding) and self.config.embedding_size == 0:
             init.eye_(module.weight)
         elif isinstance(module, nn.Embedding):
@@ -76,11 +72,10 @@ class CharLstmModel(CharLstmPreTrainedModel):
         self.embed_tokens = nn.Embedding(config.vocab_size, config.input_size)
         self.embed_tokens.weight.requires_grad_(config.embedding_size != 0)  # a one-hot is not learnt
         self.input_dropout = nn.Dropout(config.input_dropout)
-        self.hidden_dropout = _hidden_dropout(config, config.hidden_dropout)
+        self.hidden_dropout = make_dropout(config.hidden_dropout, locked=config.locked_dropout)
         recurrent = RECURRENT_LAYERS[config.cell_type]
         widths = [config.input_size] + [config.hidden_size] * (config.num_hidden_layers - 1)
-        self.layers = nn.ModuleList(recurrent(width, config.hidden_size, batch_first=True) for width in widths)
-        self.gradient_checkpointing = False
+        self.layers = RecurrentStack(recurrent(width, config.hidden_size, batch_first=True) for width in widths)
         self.post_init()
 
     def train(self, mode: bool = True):
@@ -93,12 +88,7 @@ class CharLstmModel(CharLstmPreTrainedModel):
                 layer.flatten_parameters()
         return super().train(mode)
 
-    def get_input_embeddings(self) -> nn.Embedding:
-        return self.embed_tokens
-
-    def set_input_embeddings(self, value: nn.Embedding):
-        self.embed_tokens = value
-
+    @can_return_tuple
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -107,16 +97,20 @@ class CharLstmModel(CharLstmPreTrainedModel):
         inputs_embeds: Tensor | None = None,
         use_cache: bool | None = None,
         output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
         **kwargs,
-    ) -> BaseModelOutputWithPast | tuple:
-        """Reads characters from a state and returns every hidden state and the state after the last character.
+    ) -> BaseModelOutputWithPast:
+        """Reads characters from a state on.
 
         Args:
             input_ids: (batch, time), or `inputs_embeds`: (batch, time, input_size).
             attention_mask: (batch, time) or longer, whose last `time` columns count; 0 marks a pad, on any side.
             past_key_values: the state to start from; zeros when left out. It is not changed.
             use_cache: return the state; defaults to the configuration's, and to `False` while training.
+            output_hidden_states: return `hidden_states`; defaults to the configuration's.
+
+        Returns:
+            `last_hidden_state` (batch, time, hidden); `past_key_values`, the state after the last character;
+            `hidden_states`, the first layer's input before its dropout and every layer's output, (batch, time, width).
 
         Raises:
             ValueError: both or neither of `input_ids` and `inputs_embeds`.
@@ -125,63 +119,42 @@ class CharLstmModel(CharLstmPreTrainedModel):
             raise ValueError("pass either input_ids or inputs_embeds")
         if use_cache is None:
             use_cache = self.config.use_cache and not self.training
-        output_hidden_states = (
-            output_hidden_states if output_hidden_states is not None else self.config.output_hidden_states
-        )
-        return_dict = return_dict if return_dict is not None else self.config.return_dict
+        if output_hidden_states is None:
+            output_hidden_states = bool(self.config.output_hidden_states)
 
-        hidden = self.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds  # (batch, time, input)
-        zeros = hidden.new_zeros(hidden.shape[0], self.config.hidden_size)  # (batch, hidden)
-        past = past_key_values.states if past_key_values is not None else [(zeros, zeros)] * len(self.layers)
-        padding = Padding.of(attention_mask, hidden.shape[1], state_wanted=use_cache)
+        embedded = self.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds  # (batch, time, input)
+        padding = Padding.from_mask(attention_mask, embedded.shape[1], state_wanted=use_cache)
+        outputs, states = self._run_layers(embedded, past_key_values, padding, output_hidden_states)
 
-        read = self._read_in_segments if self.gradient_checkpointing and self.training else self._read
-        with _without_autocast(hidden.device):
-            all_hidden, states = read(padding.to_front(hidden), past, padding, output_hidden_states)
-
-        seen = hidden.shape[1] + (past_key_values.get_seq_length() if past_key_values is not None else 0)
-        output = BaseModelOutputWithPast(
-            last_hidden_state=padding.to_place(all_hidden[-1]),
+        seen = embedded.shape[1] + (past_key_values.get_seq_length() if past_key_values is not None else 0)
+        return BaseModelOutputWithPast(
+            last_hidden_state=outputs[-1],
             past_key_values=RecurrentCache(states, seen) if use_cache else None,
-            hidden_states=tuple(map(padding.to_place, all_hidden)) if output_hidden_states else None,
+            hidden_states=(embedded, *outputs) if output_hidden_states else None,
         )
-        return output if return_dict else output.to_tuple()
 
-    def _read(
-        self, hidden: Tensor, past: list, padding: Padding, every_layer: bool, between: list[Callable] | None = None
-    ) -> tuple[list[Tensor], list]:
-        """All layers over `hidden`, (batch, time, input), each from its part of the state `past`.
+    def _run_layers(
+        self, embedded: Tensor, past: RecurrentCache | None, padding: Padding, every_layer: bool
+    ) -> tuple[list[Tensor], list[tuple[Tensor, Tensor]]]:
+        """All layers over `embedded`, (batch, time, input), from the state `past` or from zeros.
 
         Returns:
-            (batch, time, width): what each layer got and the last one gave, or that alone; the state after it.
+            the output of every layer, or of the last alone, (batch, time, hidden) each; (h, c) of every layer.
         """
-        dropouts = [self.input_dropout, *(between or [self.hidden_dropout] * (len(self.layers) - 1))]
-        is_lstm = self.config.cell_type == "lstm"  # not asked of the layer, which peft may have wrapped
-        all_hidden, states = [hidden], []
-        for layer, dropout, state in zip(self.layers, dropouts, past, strict=True):
-            hidden, state = padding.run(layer, dropout(hidden), state, is_lstm)  # (batch, time, hidden), state
-            all_hidden.append(hidden)
-            states.append(state)
-        return all_hidden if every_layer else all_hidden[-1:], states
+        parts = 2 if self.config.cell_type == "lstm" else 1  # not asked of the layers, which peft may have wrapped
+        zeros = embedded.new_zeros(embedded.shape[0], self.config.hidden_size)  # (batch, hidden)
+        pasts = past.states if past is not None else [(zeros, zeros)] * len(self.layers)
+        state = [part for layer in pasts for part in layer[:parts]]
+        dropouts = [self.input_dropout] + [self.hidden_dropout] * (len(self.layers) - 1)
 
-    def _read_in_segments(self, hidden: Tensor, past: list, padding: Padding, every_layer: bool):
-        """`_read` for long rows: backward computes the inside of each segment anew from the state before it.
+        in_segments = self.layers.gradient_checkpointing and self.training
+        run = self.layers.run_in_segments if in_segments else self.layers
+        with without_autocast(embedded.device):
+            flat = run(padding.compact(embedded), *state, padding=padding, dropouts=dropouts, every_layer=every_layer)
 
-        The gradients are exact, all along the row; kept meanwhile are the segments' outputs and states alone (Chen et
-        al. 2016, along the time).
-        """
-        between = [self.hidden_dropout] * (len(self.layers) - 1)
-        if isinstance(self.hidden_dropout, LockedDropout):  # one mask for the whole row
-            ones = hidden.new_ones(hidden.shape[0], 1, self.config.hidden_size)
-            between = [partial(torch.mul, dropout(ones)) for dropout in between]
-        outputs, start = [], 0
-        for segment in hidden.split(SEGMENT, dim=1):
-            inside = padding.between(start, start + segment.shape[1])
-            arguments = (segment, past, inside, every_layer, between)
-            output, past = checkpoint(self._read, *arguments, use_reentrant=False)
-            outputs.append(output)
-            start += segment.shape[1]
-        return [torch.cat(layer, dim=1) for layer in zip(*outputs, strict=True)], past
+        outputs, after = flat[: -len(state)], flat[-len(state) :]
+        states = zip(after[::parts], after[parts - 1 :: parts], strict=True)
+        return [padding.restore(output) for output in outputs], list(states)
 
 
 class CharLstmForCausalLM(CharLstmPreTrainedModel, GenerationMixin):
@@ -192,96 +165,42 @@ class CharLstmForCausalLM(CharLstmPreTrainedModel, GenerationMixin):
     def __init__(self, config: CharLstmConfig):
         super().__init__(config)
         self.model = CharLstmModel(config)
-        self.output_dropout = _hidden_dropout(config, config.output_dropout) if config.output_dropout else None
+        self.output_dropout = (
+            make_dropout(config.output_dropout, locked=config.locked_dropout) if config.output_dropout else None
+        )
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size)
         self.post_init()
 
     @classmethod
     def _supports_default_dynamic_cache(cls) -> bool:
-        return False  # `forward` makes its own cache: a recurrent state, not keys and values
+        return False  # private, with no public switch: `forward` makes a recurrent state, not keys and values
 
-    def _prepare_model_inputs(self, *args, **kwargs):
-        """For `generate`: an empty prompt, alone or in a batch, starts from bos as a row of the corpus does."""
-        inputs, name, model_kwargs = super()._prepare_model_inputs(*args, **kwargs)
-        mask = model_kwargs.get("attention_mask")
-        if name != "input_ids" or mask is None:
-            return inputs, name, model_kwargs
-        if inputs.shape[1] == 0:
-            inputs, mask = inputs.new_zeros(len(inputs), 1), mask.new_zeros(len(inputs), 1)  # (batch, 1)
-        empty = mask.sum(dim=1) == 0  # (batch,)
-        at_the_end = torch.arange(inputs.shape[1], device=inputs.device) == inputs.shape[1] - 1  # (time,)
-        chosen = empty.unsqueeze(1) & at_the_end  # (batch, time)
-        model_kwargs["attention_mask"] = mask.masked_fill(chosen, 1)
-        return inputs.masked_fill(chosen, self.config.bos_token_id), name, model_kwargs
-
-    def _sample(
-        self,
-        input_ids,
-        logits_processor,
-        stopping_criteria,
-        generation_config,
-        synced_gpus=False,
-        streamer=None,
-        **model_kwargs,
+    def generate(
+        self, inputs: Tensor | None = None, generation_config: GenerationConfig | None = None, *args, **kwargs
     ):
-        """For `generate`, greedy search and sampling by our own loop: the library's text at a fraction of its cost.
+        """transformers' `generate`, with its arguments and its results.
 
-        Processors, criteria and streamers stay the library's. So does the loop where the decoder has not what it takes.
+        Greedy search and sampling run on the decoder where it computes what is asked for; processors, criteria and
+        streamers stay the library's. An empty prompt, alone or in a batch, starts from bos as a row of the corpus does.
+
+        Args:
+            inputs: (batch, time), ids, or as `input_ids`; `attention_mask` of the same shape marks their pads by 0.
+
+        Returns:
+            (batch, time), the prompts and the new ids, or a `ModelOutput` with `return_dict_in_generate=True`.
         """
-        if synced_gpus or not model_kwargs["use_cache"] or not self._decoder_can_give(generation_config):
-            return super()._sample(
-                input_ids,
-                logits_processor,
-                stopping_criteria,
-                generation_config,
-                synced_gpus=synced_gpus,
-                streamer=streamer,
-                **model_kwargs,
-            )
-        read = self._prefill(input_ids, generation_config, model_kwargs).past_key_values
-        decoder = as_decoder(self)
-        state = decoder.resume([(output.numpy(), cell_state.numpy()) for output, cell_state in read.states])
-        text, ended = input_ids, torch.zeros(len(input_ids), dtype=torch.bool)  # (batch, time), (batch,)
-        can_end = any(hasattr(criteria, "eos_token_id") for criteria in stopping_criteria)
+        ids, mask = kwargs.get("input_ids") if inputs is None else inputs, kwargs.get("attention_mask")
+        if ids is not None and mask is not None and kwargs.get("inputs_embeds") is None:
+            ids, kwargs["attention_mask"] = start_empty_prompts(ids, mask, self.config.bos_token_id)
+            if inputs is None:
+                kwargs["input_ids"] = ids
+            else:
+                inputs = ids
+        if not args and decoder_can_generate(self, generation_config, kwargs):
+            kwargs["custom_generate"] = partial(decode_prompts, streamer=kwargs.get("streamer"))
+        return super().generate(inputs, generation_config, *args, **kwargs)  # type: ignore[misc]  # its `self` is private
 
-        def choose(logits):  # (batch, vocab)
-            nonlocal text, ended
-            scores = logits_processor(text, torch.from_numpy(logits))
-            sampled = generation_config.do_sample
-            ids = scores.softmax(-1).multinomial(1)[:, 0] if sampled else scores.argmax(-1)  # (batch,)
-            if can_end:
-                ids = torch.where(ended, generation_config._pad_token_tensor, ids)
-            text = torch.cat([text, ids.unsqueeze(1)], dim=1)
-            ended = ended | stopping_criteria(text, None)
-            return ids.numpy()
-
-        for ids in write(decoder, state, choose):
-            if streamer is not None:
-                streamer.put(torch.from_numpy(ids))
-            if ended.all():
-                break
-        if streamer is not None:
-            streamer.end()
-        if not generation_config.return_dict_in_generate:
-            return text
-        states = [(torch.from_numpy(part.output), torch.from_numpy(part.cell_state)) for part in state.buffers]
-        seen = read.get_seq_length() + text.shape[1] - input_ids.shape[1] - 1
-        return GenerateDecoderOnlyOutput(sequences=text, past_key_values=RecurrentCache(states, seen))
-
-    def _decoder_can_give(self, generation_config) -> bool:
-        """Whether the decoder computes what is asked for as this model would: on a CPU, in float32, without dropout,
-        from weights that no adapter changes, past modules that no hook listens to, and text alone."""
-        asked = generation_config
-        plain = expected_shapes(self.config).keys() <= self.state_dict().keys()
-        hooked = any(module._forward_hooks or module._forward_pre_hooks for module in self.modules())
-        on_cpu = self.device.type == "cpu" and self.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-        return (
-            plain
-            and not hooked
-            and on_cpu
-            and not (self.training or asked.output_scores or asked.output_logits or asked.output_hidden_states)
-        )
-
+    @can_return_tuple
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -291,10 +210,9 @@ class CharLstmForCausalLM(CharLstmPreTrainedModel, GenerationMixin):
         labels: Tensor | None = None,
         use_cache: bool | None = None,
         output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
         logits_to_keep: int | Tensor = 0,
         **kwargs,
-    ) -> CausalLMOutputWithPast | tuple:
+    ) -> CausalLMOutputWithPast:
         """Scores the next character at every position.
 
         Args:
@@ -306,7 +224,6 @@ class CharLstmForCausalLM(CharLstmPreTrainedModel, GenerationMixin):
         Returns:
             `loss` in nats per counted character, `logits` (batch, time, vocab), `past_key_values`, `hidden_states`.
         """
-        return_dict = return_dict if return_dict is not None else self.config.return_dict
         outputs = self.model(
             input_ids,
             attention_mask=attention_mask,
@@ -328,13 +245,12 @@ class CharLstmForCausalLM(CharLstmPreTrainedModel, GenerationMixin):
                 labels = _without_pads(labels, attention_mask[:, -labels.shape[1] :])
             loss = self.loss_function(logits=logits, labels=labels, vocab_size=self.config.vocab_size, **kwargs)
 
-        output = CausalLMOutputWithPast(
+        return CausalLMOutputWithPast(
             loss=loss,
             logits=logits,
             past_key_values=outputs.past_key_values,
             hidden_states=outputs.hidden_states,
         )
-        return output if return_dict else output.to_tuple()
 
 
 def _without_pads(labels: Tensor, attention_mask: Tensor) -> Tensor:
@@ -352,9 +268,10 @@ class CharLstmForSequenceClassification(CharLstmPreTrainedModel):
         super().__init__(config)
         self.num_labels = config.num_labels
         self.model = CharLstmModel(config)
-        self.score = nn.Linear(config.hidden_size, config.num_labels)
+        self.score = nn.Linear(config.hidden_size, config.num_labels)  # type: ignore[arg-type]  # never None by now
         self.post_init()
 
+    @can_return_tuple
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -364,9 +281,8 @@ class CharLstmForSequenceClassification(CharLstmPreTrainedModel):
         labels: Tensor | None = None,
         use_cache: bool | None = None,
         output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
         **kwargs,
-    ) -> SequenceClassifierOutputWithPast | tuple:
+    ) -> SequenceClassifierOutputWithPast:
         """Scores the classes by the last layer's output after the last real token, wherever the pads are.
 
         Args:
@@ -378,7 +294,6 @@ class CharLstmForSequenceClassification(CharLstmPreTrainedModel):
         Returns:
             `loss`, `logits` (batch, num_labels), `past_key_values`, `hidden_states`.
         """
-        return_dict = return_dict if return_dict is not None else self.config.return_dict
         outputs = self.model(
             input_ids,
             attention_mask=attention_mask,
@@ -395,13 +310,12 @@ class CharLstmForSequenceClassification(CharLstmPreTrainedModel):
         if labels is not None:
             loss = self.loss_function(labels=labels, pooled_logits=logits, config=self.config, **kwargs)
 
-        output = SequenceClassifierOutputWithPast(
+        return SequenceClassifierOutputWithPast(
             loss=loss,
             logits=logits,
             past_key_values=outputs.past_key_values if use_cache else None,
             hidden_states=outputs.hidden_states,
         )
-        return output if return_dict else output.to_tuple()
 
 
 CharLstmModel.register_for_auto_class("AutoModel")

@@ -11,6 +11,9 @@ class RecurrentCacheLayer(CacheLayerMixin):
     Cells without a cell state hold h twice.
     """
 
+    keys: Tensor
+    values: Tensor
+
     def __init__(self, output: Tensor, cell_state: Tensor, seen: int):
         super().__init__()
         self.keys, self.values, self.seen = output, cell_state, seen
@@ -46,6 +49,8 @@ class RecurrentCacheLayer(CacheLayerMixin):
 
 class RecurrentCache(Cache):
     """The recurrent state of a whole model, as `past_key_values`. `forward` returns a new one and changes none."""
+
+    layers: list[RecurrentCacheLayer]  # type: ignore[assignment]  # ours alone, of all kinds that a list may hold
 
     def __init__(self, states: list[tuple[Tensor, Tensor]], seen: int):
         super().__init__(layers=[RecurrentCacheLayer(*state, seen) for state in states])

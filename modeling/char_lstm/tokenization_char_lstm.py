@@ -105,7 +105,7 @@ def _word_level(first: list[str], tokens: set[str], unknown: str) -> models.Word
 
 def _normalizer(lowercase: bool, strip_punctuation: bool, alphabet: set[str] | None = None) -> normalizers.Sequence:
     """Fold what a text forgets, drop what `alphabet` lacks, then collapse the white space that this leaves."""
-    steps = [Replace(LINE_BREAK, NEWLINE)]
+    steps: list[normalizers.Normalizer] = [Replace(LINE_BREAK, NEWLINE)]
     if strip_punctuation:
         steps += [normalizers.NFKD(), normalizers.StripAccents()]
     if lowercase:

@@ -27,7 +27,8 @@ def step(layers: int, units: int, rows: int, length: int, checkpointing: bool) -
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     config = CharLstmConfig(hidden_size=units, num_hidden_layers=layers)
     model = CharLstmForCausalLM(config).to(device).train()
-    model.model.gradient_checkpointing = checkpointing
+    if checkpointing:
+        model.gradient_checkpointing_enable()
     input_ids = torch.randint(1, config.vocab_size, (rows, length), device=device)
     learn(model, input_ids[:, :8])  # gradients and the library's buffers are there from now on
     on_card = device.type == "cuda"

@@ -49,7 +49,7 @@ def refused(capsys, *arguments) -> str:
     output = capsys.readouterr()
     assert stop.value.code == 2
     assert output.out == ""
-    (line,) = [line for line in output.err.splitlines() if line.startswith("build_corpus:")]
+    (line,) = [line for line in output.err.splitlines() if line.startswith("char-lstm build:")]
     assert output.err.endswith(line + "\n")
     return line
 

@@ -241,7 +241,7 @@ def test_a_stream_tunes_a_model_with_its_own_alphabet(files, tmp_path, saved):
         (["--window_length", "9"], "--streaming and --window_length are two ways"),
         (["--stateful"], "--streaming and --stateful are two ways"),
         (["--tokenizer", "ALPHABET", "--train_split", "test"], "a stream has no split test"),
-        (["--push_to_hub", "--hub_model_id", "me/mine"], "a stream has no test split"),
+        (["--tokenizer", "ALPHABET", "--push_to_hub", "--hub_model_id", "me/mine"], "a stream has no test split"),
         (["--tokenizer", "ALPHABET", "--text_column", "poem"], "has no column 'poem'; it has: text"),
         (["--tokenizer", "ALPHABET", "--dataset", "nowhere.txt"], "nowhere.txt"),
     ],
@@ -255,7 +255,7 @@ def test_what_a_worker_complains_of_is_one_clear_message(files, tmp_path, alphab
     (files / "short.txt").write_text("One sentence. Two of them.")
     arguments = [*alphabet, "--dataset", str(files / "short.txt"), "--dataloader_num_workers", "1"]
     complaint = refused(capsys, files, tmp_path / "run", *arguments)
-    assert complaint.startswith(f"train.py: {files / 'short.txt'} is too short for a stream")
+    assert complaint.startswith(f"char-lstm train: {files / 'short.txt'} is too short for a stream")
 
 
 def test_a_broken_parquet_file_is_refused_by_name(tmp_path, tokenizer):

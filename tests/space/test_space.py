@@ -270,12 +270,12 @@ class TestStart:
         (tmp_path / "spaces.py").write_text("def GPU(function): print('registered', function())")
         script = "from space import app; app.build(); import sys; print('torch' in sys.modules)"
         run = subprocess.run(
-            [sys.executable, "-c", f"import sys; sys.path.append({str(tmp_path)!r}); {script}"],
+            [sys.executable, "-c", script],
             capture_output=True,
             text=True,
             check=True,
             cwd=ROOT,
-            env=os.environ | {"SPACES_ZERO_GPU": "true"},
+            env=os.environ | {"SPACES_ZERO_GPU": "true", "PYTHONPATH": f"{tmp_path}:{ROOT / 'modeling'}"},
         )
         assert run.stdout.split("\n")[-3:] == ["registered None", "False", ""]
 

@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 from transformers import pipeline
 
 from char_lstm import CharLstmConfig, CharLstmForSequenceClassification, build_tokenizer, cli
+from char_lstm.arguments import parse
 from char_lstm.training import intents
-from char_lstm.verbs import classify
 from tests.conftest import CODE, INTENTS, ROOT
 from tests.test_modeling import CELLS, SIDES, close, pad
 
@@ -145,7 +145,7 @@ class TestTraining:
         assert [answer["label"] for answer in answers] == ["greet", "ask_time"]
 
     def test_a_language_model_gives_its_layers_and_its_tokenizer(self, saved, files, model, tokenizer):
-        recipe = classify.parse(["train", *files, "--init_from", str(saved), "--hidden_size", "99"])
+        recipe = parse(intents.IntentRecipe, "", [*files, "--init_from", str(saved), "--hidden_size", "99"])
         classifier, its_tokenizer = intents.new_classifier(recipe, PHRASINGS)
         language_model = model.model.state_dict()
         assert classifier.model.state_dict().keys() == language_model.keys()
@@ -169,7 +169,7 @@ class TestTraining:
         assert len(capsys.readouterr().out.splitlines()) == len("what time is it\n")
 
     def test_held_out_phrasings_come_from_the_training_file_and_the_test_file_stays_shut(self, files):
-        recipe = classify.parse(["train", *files[:2], "--test_file", "/nowhere", "--held_out", "0.5"])
+        recipe = parse(intents.IntentRecipe, "", [*files[:2], "--test_file", "/nowhere", "--held_out", "0.5"])
         known, unseen = intents.read_splits(recipe)
         assert sorted(known + unseen) == sorted(PHRASINGS)
         assert sorted(intent for _, intent in unseen) == ["ask_time", "ask_time", "greet", "greet"]
@@ -215,7 +215,7 @@ class TestErrors:
 
     def test_an_unknown_folder_is_named(self, tmp_path, capsys):
         message = refused(capsys, "predict", QUESTION, "--model", tmp_path / "nowhere")
-        assert message == f"classify.py: {tmp_path / 'nowhere'}: no such model folder\n"
+        assert message == f"char-lstm classify: {tmp_path / 'nowhere'}: no such model folder\n"
 
     def test_an_unknown_unit_is_named(self, files, tmp_path, capsys):
         assert "syllable" in refused(capsys, "train", *files, "--unit", "syllable", "--output_dir", tmp_path)

@@ -128,7 +128,7 @@ def test_a_full_disk_is_one_clear_line_and_leaves_the_last_good_checkpoint(
         cli.run("train", training(corpus, output_dir))
     line = capsys.readouterr().err.splitlines()[-1]
     assert stop.value.code == 2
-    assert line.startswith("train.py: ")
+    assert line.startswith("char-lstm train: ")
     assert complaint in line
     assert checkpoints.is_whole(older)
     if "cannot write" in line:

@@ -22,7 +22,7 @@ from .sequences import FEATURES, MAX_LENGTH, cut_rows, encode_rows, fold_in_plac
 from .sources import read_lines
 from .text import clean_blocks, cut_blocks
 
-EMPTY = {name: [] for name in FEATURES}
+EMPTY: dict[str, list] = {name: [] for name in FEATURES}
 ROWS_AT_ONCE = 1000
 
 
@@ -53,7 +53,7 @@ def build_corpus(
         folded = in_parallel(blocks, fold_block, fn_kwargs=folding, with_indices=True)
         if not "".join(folded["alphabet"]).strip():
             raise CorpusError("nothing is left of the text after normalising: it holds no letter or digit")
-        tokenizer = build_tokenizer(folded["alphabet"], **folding)
+        tokenizer = build_tokenizer(folded["alphabet"], lowercase=not keep_case, strip_punctuation=not keep_punctuation)
         rows = in_parallel(folded, cut_block, fn_kwargs={"max_length": max_length, "sequence": sequence})
         save_splits(split_rows(rows), rows, tokenizer, max_length, folder)
         tokenizer.save_pretrained(folder)
@@ -74,7 +74,7 @@ def store_blocks(work: str, **source) -> Dataset:
 
 def in_parallel(blocks: Dataset, function: Callable, batch_size: int = 1, **options) -> Dataset:
     """`function` on each batch of blocks, on every core if there are several batches."""
-    processes = min(-(-len(blocks) // batch_size), os.cpu_count())
+    processes = min(-(-len(blocks) // batch_size), os.cpu_count() or 1)
     return blocks.map(
         function,
         batched=True,
@@ -119,9 +119,9 @@ def corpus_folder(output_dir: Path) -> Iterator[Path]:
     Raises:
         CorpusError: `output_dir` holds something that is no corpus, or it cannot be written.
     """
-    if output_dir.exists() and not (output_dir / "dataset_dict.json").exists() and any(output_dir.iterdir()):
-        raise CorpusError(f"{output_dir} holds something else than a corpus; choose another --output_dir")
     try:
+        if output_dir.exists() and not (output_dir / "dataset_dict.json").exists() and any(output_dir.iterdir()):
+            raise CorpusError(f"{output_dir} holds something other than a corpus; choose another --output_dir")
         with replaced_folder(output_dir) as folder:
             yield folder
     except OSError as error:
@@ -165,7 +165,7 @@ def load_corpus(source: str) -> DatasetDict:
 
 def describe(corpus: DatasetDict) -> str:
     """A table of the corpus: characters, rows, the longest row and the share of padding of each split; the alphabet."""
-    alphabet = set()
+    alphabet: set[str] = set()
     lines = [f"{'split':<10} {'characters':>12} {'rows':>9} {'longest row':>12} {'padding':>8}"]
     for name, split in corpus.items():
         lengths = lengths_of(split)

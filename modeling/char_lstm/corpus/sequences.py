@@ -51,7 +51,9 @@ def _pieces(line: str, room: int) -> Iterator[str]:
 
 
 def _pack(sentences: list[str], room: int) -> list[str]:
-    rows, row, used = [], [], 0
+    rows: list[str] = []
+    row: list[str] = []
+    used = 0
     for sentence in sentences:
         if used + len(sentence) > room:
             rows.append("".join(row))

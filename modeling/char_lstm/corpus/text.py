@@ -67,7 +67,8 @@ def decodes(decoder, data: bytes, final: bool = False) -> bool:
 
 def cut_blocks(lines: Iterable[str]) -> Iterator[str]:
     """The lines joined to blocks of `BLOCK` characters or somewhat more, cut between paragraphs, else between lines."""
-    block, size = [], 0
+    block: list[str] = []
+    size = 0
     for line in lines:
         paragraph_ends = block and not block[-1].strip()
         if not line.isspace() and (size > 2 * BLOCK or (size > BLOCK and paragraph_ends)):

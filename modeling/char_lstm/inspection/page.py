@@ -26,7 +26,6 @@ LONGEST = 1000  # characters that a page shows
 CELLS = 12  # units that a page shows, of the hundreds a model has
 REACH = 100  # characters that connectivity is shown back to
 TOGETHER = 100  # predictions whose gradients are taken at once
-KEEPER = {"lstm": "forget", "gru": "update"}  # the gate that holds a cell's past
 
 
 def inspector_data(model, tokenizer, text: str, name: str) -> Iterator[dict]:
@@ -58,6 +57,8 @@ def inspector_data(model, tokenizer, text: str, name: str) -> Iterator[dict]:
 
 def describe(seen: "Inspection", config, name: str) -> dict:
     """The data without connectivity."""
+    from .cells import KEEPER
+
     values = {"state": seen.cell_state, **seen.gates}
     return {
         "model": name,

@@ -20,6 +20,8 @@ from ..files import write_json
 
 logger = logging.getLogger("train")
 
+TensorList = tuple[torch.Tensor, ...] | list[torch.Tensor]
+
 RUN_RECORD = "run.json"  # what this output folder is the result of
 COMPLETE = "complete.json"  # written into a checkpoint after its last file: name and size of each
 AVERAGE = "average.safetensors"  # the averaged weights in a checkpoint
@@ -37,7 +39,7 @@ def claim(recipe: TrainingArguments, corpus: DatasetDict) -> Path | None:
     Raises:
         TrainingError: the folder holds a run of other data or other settings.
     """
-    output_dir = Path(recipe.output_dir)
+    output_dir = Path(str(recipe.output_dir))
     settings = {name: value for name, value in recipe.to_dict().items() if name not in UNRECORDED}
     settings["processes"] = recipe.world_size  # which is no field, but changes the steps of an epoch
     record = json.loads(json.dumps({"data": fingerprint(corpus), "settings": settings}, default=str))
@@ -136,25 +138,25 @@ class AverageWeights(TrainerCallback):
     def __init__(self, decay: float, checkpoint: Path | None):
         self.decay, self.checkpoint = decay, checkpoint
 
-    def on_train_begin(self, args, state, control, model, **kwargs):
+    def on_train_begin(self, args, state, control, model=None, **kwargs):
         self.average = AveragedModel(model, multi_avg_fn=self.update)
         if self.checkpoint:
             load_model(self.average, self.checkpoint / AVERAGE)
 
-    def update(self, averages: list, weights: list, steps: torch.Tensor):
+    def update(self, averages: TensorList, weights: TensorList, steps: torch.Tensor | int) -> None:
         keeps = min(self.decay, (1 + int(steps)) / (10 + int(steps)))  # a short run is not mostly its first weights
         get_ema_multi_avg_fn(keeps)(averages, weights, steps)
 
-    def on_step_end(self, args, state, control, model, **kwargs):
+    def on_step_end(self, args, state, control, model=None, **kwargs):
         self.average.update_parameters(model)
 
     def on_save(self, args, state, control, **kwargs):
         if not args.should_save:
             return
         with reporting_failed_write("a checkpoint", args.output_dir):
-            save_model(self.average, Path(args.output_dir) / f"checkpoint-{state.global_step}" / AVERAGE)
+            save_model(self.average, str(Path(args.output_dir) / f"checkpoint-{state.global_step}" / AVERAGE))
 
-    def on_train_end(self, args, state, control, model, **kwargs):
+    def on_train_end(self, args, state, control, model=None, **kwargs):
         if args.load_best_model_at_end and state.best_model_checkpoint:
             load_model(self.average, Path(state.best_model_checkpoint) / AVERAGE)
         model.load_state_dict(self.average.module.state_dict())

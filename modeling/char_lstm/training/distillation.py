@@ -38,7 +38,7 @@ class Mixture:
 
     def __init__(self, teachers: list, counts: KneserNey, counting_share: float, first: int, never: int):
         self.teachers, self.counts, self.counting_share, self.never = teachers, counts, counting_share, never
-        self.states = [teacher.read([[first]] * TEXTS) for teacher in teachers]
+        self.states = [teacher.encode_prompts([[first]] * TEXTS) for teacher in teachers]
         self.before = np.full((TEXTS, counts.order), NOTHING)  # what each text ends in
         self.before[:, -1] = first
 
@@ -116,7 +116,7 @@ def distil(
     ids = ids_of(rows, tokenizer)
     digest.update(ids.tobytes())
     counts = KneserNey(ids, len(tokenizer), order)
-    newline = tokenizer.convert_tokens_to_ids("\n")
+    newline = tokenizer.get_vocab()["\n"]
     generated = Dataset.from_generator(
         generated_rows,
         features=Features(FEATURES | {"soft_targets": SOFT_TARGETS}),

@@ -1,8 +1,10 @@
 """An intent classifier: a recurrent network reads a request word by word, and a dense layer names what is wanted."""
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from datasets import Dataset
@@ -20,7 +22,7 @@ from transformers import (
     set_seed,
 )
 
-from ..configuration_char_lstm import CharLstmConfig
+from ..configuration_char_lstm import CellType, CharLstmConfig
 from ..errors import CheckpointError
 from ..files import replaced_files, write_json
 from ..loading import load
@@ -32,7 +34,7 @@ Phrasings = list[tuple[str, str]]  # text and intent
 
 
 @dataclass
-class IntentRecipe(IntentSettings, IntentRunSettings, TrainingArguments):
+class IntentRecipe(IntentSettings, IntentRunSettings, TrainingArguments):  # type: ignore[misc]  # report_to, as there
     """A training run: the phrasings, the model, and everything the Trainer knows."""
 
 
@@ -59,7 +61,10 @@ def new_classifier(
 ) -> tuple[CharLstmForSequenceClassification, PreTrainedTokenizerFast]:
     """The classifier to train, new or on top of a language model's layers, and its tokenizer."""
     names = sorted({intent for _, intent in phrasings})
-    classes = {"id2label": dict(enumerate(names)), "label2id": {name: index for index, name in enumerate(names)}}
+    classes: dict[str, Any] = {
+        "id2label": dict(enumerate(names)),
+        "label2id": {name: index for index, name in enumerate(names)},
+    }
     if recipe.init_from:
         language_model, tokenizer = load(recipe.init_from)
         config = CharLstmConfig.from_dict(language_model.config.to_dict() | classes)
@@ -73,7 +78,7 @@ def new_classifier(
         embedding_size=recipe.embedding_size,
         hidden_size=recipe.hidden_size,
         num_hidden_layers=recipe.num_hidden_layers,
-        cell_type=recipe.cell_type,
+        cell_type=cast(CellType, recipe.cell_type),
         input_dropout=recipe.input_dropout,
         hidden_dropout=recipe.hidden_dropout,
         pad_token_id=tokenizer.pad_token_id,
@@ -97,7 +102,7 @@ class ForgetWords(DataCollatorWithPadding):
         return batch
 
 
-def score(expected: list[str], predicted: list[str]) -> dict[str, float]:
+def score(expected: Sequence[str], predicted: Sequence[str]) -> dict[str, float]:
     return {
         "macro_f1": f1_score(expected, predicted, average="macro"),
         "accuracy": accuracy_score(expected, predicted),
@@ -148,24 +153,24 @@ def train_classifier(recipe: IntentRecipe) -> dict:
     set_seed(recipe.seed)
     known, unseen = read_splits(recipe)
     model, tokenizer = new_classifier(recipe, known)
-    rows = tokenizer([text for text, _ in known])
+    rows, label_ids = tokenizer([text for text, _ in known]), model.config.label2id or {}
     trainer = Trainer(
         model=model,
         args=recipe,
-        train_dataset=Dataset.from_dict({**rows, "label": [model.config.label2id[intent] for _, intent in known]}),
+        train_dataset=Dataset.from_dict({**rows, "label": [label_ids[intent] for _, intent in known]}),
         data_collator=ForgetWords(tokenizer, share=recipe.word_dropout),
         processing_class=tokenizer,
     )
     trainer.train()
     figures = measure(model.eval(), tokenizer, known, unseen, recipe)
-    with replaced_files(Path(recipe.output_dir)) as unfinished:
+    with replaced_files(Path(str(recipe.output_dir))) as unfinished:
         model.save_pretrained(unfinished)
         tokenizer.save_pretrained(unfinished)
         write_json(unfinished / "evaluation.json", figures)
     return figures
 
 
-def load_classifier(folder: str) -> tuple[CharLstmForSequenceClassification, PreTrainedTokenizerFast]:
+def load_classifier(folder: str | Path) -> tuple[CharLstmForSequenceClassification, PreTrainedTokenizerFast]:
     """A classifier in evaluation mode, and its tokenizer.
 
     Raises:
@@ -173,7 +178,8 @@ def load_classifier(folder: str) -> tuple[CharLstmForSequenceClassification, Pre
     """
     if not (Path(folder) / "config.json").is_file():
         raise CheckpointError(f"{folder}: no such model folder")
-    model, found = CharLstmForSequenceClassification.from_pretrained(folder, output_loading_info=True)
+    loaded: Any = CharLstmForSequenceClassification.from_pretrained(folder, output_loading_info=True)
+    model, found = loaded
     if wrong := {*found["missing_keys"], *found["unexpected_keys"]}:
         raise CheckpointError(f"{folder} holds no classifier: {', '.join(sorted(wrong))} missing or out of place")
     return model.eval(), PreTrainedTokenizerFast.from_pretrained(folder)

@@ -28,7 +28,7 @@ class KneserNey:
     def __init__(self, ids: np.ndarray, vocab_size: int, order: int, discount: float = DISCOUNT):
         self.vocab_size, self.discount = vocab_size, discount
         order = min(order, int(63 / np.log2(vocab_size)))  # an n-gram has to fit into 63 bits
-        self.tables = []
+        self.tables: list[tuple[np.ndarray, ...]] = []
         for length in range(min(order, len(ids)), 0, -1):
             grams = self._grams(ids, length)
             seen, counts = np.unique(grams, return_counts=True)

@@ -17,7 +17,9 @@ from .settings import DataSettings, ModelSettings, ReadingSettings, RunSettings,
 
 
 @dataclass
-class Recipe(DataSettings, ModelSettings, ReadingSettings, TargetSettings, RunSettings, TrainingArguments):
+class Recipe(  # type: ignore[misc]  # report_to: one name here, several in the library
+    DataSettings, ModelSettings, ReadingSettings, TargetSettings, RunSettings, TrainingArguments
+):
     """A training run: the text, the model, and everything the Trainer knows.
 
     `reading` is the class of `readings` that the settings mean.

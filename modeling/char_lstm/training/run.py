@@ -2,11 +2,12 @@
 
 import logging
 from pathlib import Path
+from typing import cast
 
 from accelerate.utils import set_seed
-from transformers import GenerationConfig, PreTrainedTokenizerFast, Trainer
+from transformers import GenerationConfig, PreTrainedTokenizerFast
 
-from ..configuration_char_lstm import CharLstmConfig
+from ..configuration_char_lstm import CellType, CharLstmConfig
 from ..errors import TrainingError
 from ..files import replaced_files
 from ..loading import load
@@ -25,13 +26,13 @@ def make_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> CharLstmFo
         embedding_size=recipe.embedding_size,
         hidden_size=recipe.hidden_size,
         num_hidden_layers=recipe.num_hidden_layers,
-        cell_type=recipe.cell_type,
+        cell_type=cast(CellType, recipe.cell_type),
         input_dropout=recipe.input_dropout,
         hidden_dropout=recipe.hidden_dropout,
         output_dropout=recipe.output_dropout,
         locked_dropout=recipe.locked_dropout,
         pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=tokenizer.convert_tokens_to_ids("\n"),
+        bos_token_id=tokenizer.get_vocab()["\n"],
     )
     model = CharLstmForCausalLM(config)
     model.generation_config = GenerationConfig(
@@ -49,7 +50,7 @@ def make_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> CharLstmFo
 
 def load_to_tune(recipe: Recipe) -> tuple[CharLstmForCausalLM, PreTrainedTokenizerFast]:
     """The model to start from, with the recipe's dropout, and its tokenizer."""
-    model, tokenizer = load(recipe.init_from)
+    model, tokenizer = load(str(recipe.init_from))
     for name in ("input_dropout", "hidden_dropout", "output_dropout", "locked_dropout"):
         setattr(model.config, name, getattr(recipe, name))
     known, model = model, CharLstmForCausalLM(model.config)  # made anew, with the recipe's dropout
@@ -96,12 +97,12 @@ def train(recipe: Recipe) -> CharTrainer:
     return trainer
 
 
-def save_result(trainer: Trainer) -> None:
+def save_result(trainer: CharTrainer) -> None:
     """Puts the model, its tokenizer and the loss curve into the output folder, each file whole or not at all."""
-    output_dir = Path(trainer.args.output_dir)
+    output_dir, model, tokenizer = Path(str(trainer.args.output_dir)), trainer.model, trainer.processing_class
     with reporting_failed_write("the model", output_dir), replaced_files(output_dir) as unfinished:
-        trainer.model.save_pretrained(unfinished)
-        trainer.processing_class.save_pretrained(unfinished)
+        model.save_pretrained(unfinished)
+        tokenizer.save_pretrained(unfinished)
         plot_losses(trainer.state.log_history, unfinished / "loss.png")
         (output_dir / "evaluation.json").unlink(missing_ok=True)  # of another model
 

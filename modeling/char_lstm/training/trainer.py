@@ -12,12 +12,13 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
-from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback
+from transformers import PreTrainedTokenizerFast, PrinterCallback, ProgressCallback, Trainer, TrainerCallback
 
 from ..corpus.sequences import lengths_of
 from ..errors import TrainingError
 from ..files import write_json
 from ..generation_char_lstm import generate_text
+from ..modeling_char_lstm import CharLstmForCausalLM
 from .checkpoints import AverageWeights, last_whole_checkpoint, reporting_failed_write
 from .readings import Reading
 from .readings.sentences import collate
@@ -36,12 +37,15 @@ class CharTrainer(Trainer):
         averaging: the moving average of the weights to evaluate and to end with, if any.
     """
 
+    model: CharLstmForCausalLM
+    processing_class: PreTrainedTokenizerFast
+
     def __init__(self, *, reading: Reading, averaging: AverageWeights | None = None, **kwargs):
         super().__init__(train_dataset=reading.rows, data_collator=collate, **kwargs)
         self.reading, self.averaging = reading, averaging
         for noisy in (ProgressCallback, PrinterCallback):
             self.remove_callback(noisy)
-        self.add_callback(ProgressInWords)
+        self.add_callback(LogInWords if self.args.disable_tqdm else ProgressInWords)
         if averaging:
             self.add_callback(averaging)
 
@@ -69,7 +73,7 @@ class CharTrainer(Trainer):
             characters = soft_targets.sum() if num_items_in_batch is None else num_items_in_batch / processes
             predictions = outputs.logits[:, : soft_targets.shape[1]].log_softmax(-1)
             cross_entropy = -(soft_targets * predictions).sum() / characters
-            loss = torch.lerp(loss, cross_entropy, self.args.ngram_smoothing)
+            loss = torch.lerp(loss, cross_entropy, self.reading.recipe.ngram_smoothing)
         return (loss, outputs) if return_outputs else loss
 
     def training_step(self, model, inputs, *args, **kwargs):
@@ -87,11 +91,11 @@ class CharTrainer(Trainer):
         return metrics
 
     def _save_checkpoint(self, *args, **kwargs):  # no public hook surrounds a checkpoint
-        with reporting_failed_write("a checkpoint", self.args.output_dir):
+        with reporting_failed_write("a checkpoint", str(self.args.output_dir)):
             super()._save_checkpoint(*args, **kwargs)
 
     def _diverged(self, what: str):
-        last = last_whole_checkpoint(Path(self.args.output_dir))
+        last = last_whole_checkpoint(Path(str(self.args.output_dir)))
         raise TrainingError(
             f"{what} at step {self.state.global_step + 1} (epoch {self.state.epoch:.2f}): the steps were too large "
             f"for this model and data. Try a lower --learning_rate (now {self.args.learning_rate}) or a lower "
@@ -99,13 +103,17 @@ class CharTrainer(Trainer):
         )
 
 
-class ProgressInWords(ProgressCallback):
-    """The library's progress bar, and each entry of the log in words."""
+class LogInWords(TrainerCallback):
+    """Each entry of the log in words."""
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         line = in_words(logs or {})
         if line and state.is_world_process_zero:
             tqdm.write(line, file=sys.stderr)
+
+
+class ProgressInWords(LogInWords, ProgressCallback):
+    """The same, above the library's progress bar."""
 
 
 def in_words(entry: dict[str, float]) -> str:
@@ -147,12 +155,12 @@ class StopInTime(TrainerCallback):
 
 
 class WatchItLearn(TrainerCallback):
-    """Logs a text that the model generates after some epochs, always from the same seed, and keeps it in samples.json."""
+    """Logs a text that the model generates after some epochs, from one seed, and keeps it in samples.json."""
 
     def __init__(self, trainer: CharTrainer):
         self.trainer = trainer
 
-    def on_epoch_end(self, args, state, control, model, **kwargs):
+    def on_epoch_end(self, args, state, control, model=None, **kwargs):
         epoch = round(state.epoch)
         path = Path(args.output_dir) / SAMPLES
         cut_off = state.epoch % 1 and (path.exists() or state.global_step < state.max_steps)

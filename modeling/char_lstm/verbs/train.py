@@ -11,6 +11,7 @@ defaults. Run the same command again after an interruption and it goes on from t
 
 import logging
 from pathlib import Path
+from typing import Any
 
 from ..arguments import formatter, help_if_asked, parse
 from ..training.settings import GROUPS
@@ -49,9 +50,11 @@ def read_command(argv: list[str]):
 
     from ..training.recipe import Recipe, read_recipe
 
+    every_field: Any = Recipe
+    parser = HfArgumentParser(every_field, description=__doc__, formatter_class=formatter, allow_abbrev=False)
     if "--help_all" in argv:
-        HfArgumentParser(Recipe, description=__doc__, formatter_class=formatter).parse_args(["--help"])
-    named = HfArgumentParser(Recipe, allow_abbrev=False, add_help=False).parse_known_args(argv)[0].config
+        parser.parse_args(["--help"])
+    named = parser.parse_known_args(argv)[0].config
     return parse(Recipe, __doc__, argv, **(read_recipe(named) if named else {}))
 
 
@@ -82,8 +85,11 @@ def publish_result(recipe) -> None:
     run, dataset = recipe.output_dir, recipe.dataset
     packaged = Path(run) / "packaged" / recipe.hub_model_id.split("/")[1].removesuffix("-char-lstm")
     evaluate_folder(run, dataset, json_path=f"{run}/evaluation.json")
-    named = {} if Path(dataset) == DEFAULT_CORPUS else {"text_name": Path(dataset).name}
-    named |= {"recipe": recipe.config} if recipe.config else {}
-    package(PackageArguments(run=run, dataset=dataset, output_dir=str(packaged), **named))
+    arguments = PackageArguments(run=run, dataset=dataset, output_dir=str(packaged))
+    if Path(dataset) != DEFAULT_CORPUS:
+        arguments.text_name = Path(dataset).name
+    if recipe.config:
+        arguments.recipe = recipe.config
+    package(arguments)
     private = bool(recipe.hub_private_repo)
     publish(PublishArguments(model=str(packaged), repo_id=recipe.hub_model_id, private=private))

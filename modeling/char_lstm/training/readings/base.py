@@ -32,7 +32,7 @@ class Reading:
     option = ""  # of the command line, that asks for it
     corpus: DatasetDict  # the stored rows, or of a stream the first; a run knows its text by them
     tokenizer: PreTrainedTokenizerFast
-    rows: torch.utils.data.Dataset  # what the Trainer trains on
+    rows: Any  # the torch data set that the Trainer trains on
 
     def __init__(self, recipe, tokenizer: PreTrainedTokenizerFast | None = None):
         self.recipe = recipe

@@ -72,8 +72,8 @@ class Lanes(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return self.lanes * -(-self.lane_length // self.length)
 
-    def __getitem__(self, row: int) -> dict[str, torch.Tensor]:
-        step, lane = divmod(row, self.lanes)
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        step, lane = divmod(index, self.lanes)
         start, end = self.starts[lane] + step * self.length, self.starts[lane] + self.lane_length
         span = slice(start, min(start + self.length, end))
         input_ids, labels = self.ids[:-1][span], self.ids[1:][span]
@@ -90,7 +90,8 @@ class CarryState(TrainerCallback):
     """
 
     def __init__(self, checkpoint: Path | None):
-        self.state, self.checkpoint = None, checkpoint
+        self.state: RecurrentCache | None = None
+        self.checkpoint = checkpoint
 
     def keep(self, state: RecurrentCache) -> None:
         self.state = RecurrentCache([(h.detach(), c.detach()) for h, c in state.states], state.get_seq_length())
@@ -103,7 +104,7 @@ class CarryState(TrainerCallback):
         self.checkpoint = None
 
     def on_save(self, args, state, control, **kwargs):
-        if not state.epoch % 1:  # the next row begins an epoch
+        if self.state is None or not state.epoch % 1:  # the next row begins an epoch
             return
         states = torch.stack([torch.stack(layer) for layer in self.state.states])
         with reporting_failed_write("a checkpoint", args.output_dir):

@@ -60,9 +60,9 @@ class Sentences(torch.utils.data.Dataset):
         input_ids = rows[kept]  # (time,)
         row = {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids)}
         if self.soft_targets is not None:
-            start = self.ends[first] - self.lengths[first]
-            span = slice(start, start + len(input_ids) - 1)
-            row["soft_targets"] = torch.from_numpy(self.soft_targets[span]).float()  # (time - 1, vocab), newline aside
+            start = int(self.ends[first] - self.lengths[first])
+            targets = self.soft_targets[start : start + len(input_ids) - 1]
+            row["soft_targets"] = torch.from_numpy(targets).float()  # (time - 1, vocab), newline aside
         return row
 
     def ids(self) -> torch.Tensor:

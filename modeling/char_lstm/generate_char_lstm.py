@@ -1,0 +1,92 @@
+"""transformers' `generate` on the decoder: the library's text at a fraction of its cost."""
+
+import copy
+
+import torch
+from torch import Tensor
+from transformers import GenerationConfig
+from transformers.generation import GenerateDecoderOnlyOutput, GenerationMode
+
+from .decoder_char_lstm import as_decoder, expected_shapes
+from .generation_char_lstm import decode_steps
+from .state_char_lstm import RecurrentCache
+
+
+def decoder_can_generate(model, generation_config: GenerationConfig | None, kwargs: dict) -> bool:
+    """Whether the decoder computes what `generate` is asked for as the model would: text alone, on a CPU, in float32,
+    without dropout, from weights that no adapter changes, past modules that no hook listens to."""
+    asked = copy.deepcopy(generation_config) if generation_config is not None else GenerationConfig()
+    asked.update(**model.generation_config.to_dict(), defaults_only=True, allow_custom_entries=True)
+    asked.update(**kwargs)
+    mode = asked.get_generation_mode(kwargs.get("assistant_model"))
+    others = ("custom_generate", "synced_gpus", "tokenizer")  # a tokenizer finds stop strings, which the decoder cannot
+    return (
+        mode in (GenerationMode.GREEDY_SEARCH, GenerationMode.SAMPLE)
+        and asked.use_cache is not False
+        and asked.prefill_chunk_size is None
+        and not (asked.output_scores or asked.output_logits or asked.output_hidden_states)
+        and not any(kwargs.get(name) for name in others)
+        and not model.training
+        and model.device.type == "cpu"
+        and model.dtype == torch.float32
+        and not torch.is_autocast_enabled("cpu")
+        and expected_shapes(model.config).keys() <= model.state_dict().keys()
+        and not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+    )
+
+
+def start_empty_prompts(ids: Tensor, mask: Tensor, bos: int) -> tuple[Tensor, Tensor]:
+    """Ids and mask, (batch, time) each, in which every row without a character ends in bos."""
+    if ids.shape[1] == 0:
+        ids, mask = ids.new_zeros(len(ids), 1), mask.new_zeros(len(ids), 1)  # (batch, 1)
+    ids, mask, empty = ids.clone(), mask.clone(), mask.sum(dim=1) == 0  # empty: (batch,)
+    ids[empty, -1], mask[empty, -1] = bos, 1
+    return ids, mask
+
+
+def decode_prompts(
+    model, input_ids, logits_processor, stopping_criteria, generation_config, *, streamer=None, **model_kwargs
+):
+    """Greedy search and sampling on the decoder, with the arguments that `generate` gives a `custom_generate`.
+
+    Args:
+        model: a `CharLstmForCausalLM` of which the decoder computes what is asked for.
+        input_ids: (batch, time), the prompts.
+        streamer: hears each character, (batch,), and the end.
+
+    Returns:
+        (batch, time), the prompts and the new ids; with `return_dict_in_generate` in a `GenerateDecoderOnlyOutput`,
+        together with the state before the last ids.
+    """
+    # `_prefill`, private so far, is what knows how much of the prompt a state given by the user has read already.
+    prompt_state = model._prefill(input_ids, generation_config, model_kwargs).past_key_values
+    decoder = as_decoder(model)
+    state = decoder.resume([(output.numpy(), cell_state.numpy()) for output, cell_state in prompt_state.states])
+    text, ended = input_ids, torch.zeros(len(input_ids), dtype=torch.bool)  # (batch, time), (batch,)
+    ends = [criterion.eos_token_id for criterion in stopping_criteria if hasattr(criterion, "eos_token_id")]
+    pad = generation_config.pad_token_id
+    after_end = ends[0][0] if ends and pad is None else pad
+
+    def choose_ids(logits):  # (batch, vocab)
+        nonlocal text, ended
+        scores = logits_processor(text, torch.from_numpy(logits))
+        sampled = generation_config.do_sample
+        ids = scores.softmax(-1).multinomial(1)[:, 0] if sampled else scores.argmax(-1)  # (batch,)
+        if ends:
+            ids = torch.where(ended, after_end, ids)
+        text = torch.cat([text, ids.unsqueeze(1)], dim=1)
+        ended = ended | stopping_criteria(text, None)
+        return ids.numpy()
+
+    for ids in decode_steps(decoder, state, choose_ids):
+        if streamer is not None:
+            streamer.put(torch.from_numpy(ids))
+        if ended.all():
+            break
+    if streamer is not None:
+        streamer.end()
+    if not generation_config.return_dict_in_generate:
+        return text
+    states = [(torch.from_numpy(part.output), torch.from_numpy(part.cell_state)) for part in state.buffers]
+    seen = prompt_state.get_seq_length() + text.shape[1] - input_ids.shape[1] - 1
+    return GenerateDecoderOnlyOutput(sequences=text, past_key_values=RecurrentCache(states, seen))

@@ -1,0 +1,1 @@
+../../char_lstm/generate_char_lstm.py

@@ -1,0 +1,6 @@
+"""All mutations, by subject."""
+
+from . import corpus, generation, hub, inspection, loading, model, space, training
+
+SUBJECTS = (model, generation, loading, corpus, training, hub, inspection, space)
+MUTATIONS = [mutation for subject in SUBJECTS for mutation in subject.MUTATIONS]

@@ -1,6 +1,9 @@
 """What a packaged model promises: it can be pushed as it is, and its card says what was measured."""
 
 import json
+import os
+import shlex
+import shutil
 
 import numpy as np
 import pytest
@@ -8,9 +11,11 @@ from datasets import Dataset, DatasetDict
 from huggingface_hub import ModelCard
 
 from char_lstm import NoveltyIndex, cli, generate_text, load, measure_novelty
-from tests.conftest import ALICE, CODE, ROOT
+from char_lstm.hub import package as packaging
+from char_lstm.paths import PACKAGE
+from tests.conftest import ALICE, CODE
 
-PACKAGE = ROOT / "modeling" / "char_lstm"
+SHORT = shlex.split("--max_steps 1 --hidden_size 8 --report_to none --disable_tqdm true --use_cpu true")
 SETTINGS = {
     "num_train_epochs": 100.0,
     "train_split": "train",
@@ -67,10 +72,8 @@ def test_with_its_corpus_the_model_carries_the_index_of_what_it_was_trained_on_a
         record = json.loads((run / "run.json").read_text())
         record["settings"]["train_split"] = train_split
         (run / "run.json").write_text(json.dumps(record))
-        run(
-            "package",
-            ["--run", str(run), "--output_dir", str(tmp_path / "mine"), "--dataset", str(tmp_path / "corpus")],
-        )
+        arguments = ["--run", str(run), "--output_dir", str(tmp_path / "mine"), "--dataset", str(tmp_path / "corpus")]
+        cli.run("package", arguments)
         index = NoveltyIndex.load(tmp_path / "mine")
         np.testing.assert_array_equal(index.grams, NoveltyIndex.build("".join(text)).grams)
 
@@ -103,7 +106,7 @@ def test_the_card_names_the_text_and_its_terms(run, tmp_path):
     settings = ["--text_name", "My Diary", "--text_license", "CC BY 4.0", "--language", "de"]
     cli.run("package", ["--run", str(run), "--output_dir", str(tmp_path / "mine"), *settings])
     card = ModelCard.load(tmp_path / "mine" / "README.md")
-    assert "The text: *My Diary*, CC BY 4.0." in card.text
+    assert "The text is *My Diary*, CC BY 4.0, split" in card.text
     assert "Alice's Adventures" not in card.content
     assert card.data.language == "de"
 
@@ -112,7 +115,7 @@ def test_the_card_of_a_student_names_its_teachers(run, packaged, tmp_path):
     settings = SETTINGS | {"teachers": ["one", "other"], "written_characters": 2_000_000}
     (run / "run.json").write_text(json.dumps({"settings": settings}))
     cli.run("package", ["--run", str(run), "--output_dir", str(tmp_path / "student")])
-    words = "2 other models and an n-gram model, mixed, wrote 2,000,000\ncharacters more, on which the 25 % are"
+    words = "2 other models and an n-gram model, mixed, generated\n2,000,000 more characters"
     assert words in (tmp_path / "student" / "README.md").read_text()
     assert "distilled" not in (packaged / "README.md").read_text()
 
@@ -132,11 +135,49 @@ def test_a_run_without_figures_is_refused_and_nothing_is_written(run, tmp_path, 
     assert not (tmp_path / "mine").exists()
 
 
-@pytest.mark.parametrize(
-    "copy", sorted(ALICE.parent.glob("*/*.py")), ids=lambda path: f"{path.parent.name}/{path.name}"
-)
-def test_the_code_in_a_pretrained_folder_is_the_packages(copy):
-    assert copy.read_bytes() == (PACKAGE / copy.name).read_bytes(), f"save {copy.parent.name} again"
+class TestPretrained:
+    """A folder beside the package links to the package's code, and no command writes through the links."""
+
+    @pytest.fixture
+    def linked(self, run, tmp_path, monkeypatch):
+        """A model packaged in the `pretrained/` of a copy of the checkout."""
+        (tmp_path / PACKAGE.name).mkdir()
+        for name in CODE:
+            shutil.copy(PACKAGE / name, tmp_path / PACKAGE.name)
+        monkeypatch.setattr(packaging, "PRETRAINED", tmp_path / "pretrained")
+        folder = tmp_path / "pretrained" / "mine"
+        cli.run("package", ["--run", str(run), "--output_dir", str(folder)])
+        yield folder
+        for name in CODE:
+            source = tmp_path / PACKAGE.name / name
+            assert not source.is_symlink()
+            assert source.read_bytes() == (PACKAGE / name).read_bytes()
+
+    def test_its_code_is_relative_links_however_often_it_is_packaged(self, linked, run):
+        for _ in range(2):
+            assert {path.name: os.readlink(path) for path in linked.glob("*.py")} == {
+                name: f"../../{PACKAGE.name}/{name}" for name in CODE
+            }
+            load(linked)
+            cli.run("package", ["--run", str(run), "--output_dir", str(linked)])
+
+    def test_a_failure_on_the_way_leaves_the_folder_as_it_was(self, linked, run, monkeypatch):
+        before = {path.name: path.read_bytes() for path in linked.iterdir()}
+
+        def fail(folder):
+            raise OSError("no links here")
+
+        monkeypatch.setattr(packaging, "link_code", fail)
+        with pytest.raises(SystemExit):
+            cli.run("package", ["--run", str(run), "--output_dir", str(linked)])
+        assert {path.name: path.read_bytes() for path in linked.iterdir()} == before
+        assert list(linked.parent.iterdir()) == [linked]
+
+    @pytest.mark.parametrize("command", ["train", "classify"])
+    def test_training_into_it_replaces_the_links(self, linked, command, corpus):
+        verb = ["--dataset", str(corpus)] if command == "train" else ["train"]
+        cli.run(command, [*verb, "--output_dir", str(linked), *SHORT])
+        assert not [name for name in CODE if (linked / name).is_symlink()]
 
 
 def test_the_packaged_alice_says_what_its_evaluation_measured():

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import sysconfig
 import tomllib
+from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 import yaml
@@ -20,8 +22,17 @@ from tests.training.test_run import TINY
 
 SCRIPT = ROOT / "scripts" / "train.py"
 SHORT = [*TINY, "--num_train_epochs", "1"]
+PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 WHEEL = f"char_lstm-{VERSION}-py3-none-any.whl"
+SOURCES = (  # of a package to install
+    r"git\+\S+",
+    r"\S*\s?@ ?\w+://\S+",
+    r"https?://\S+\.(?:zip|whl|tar\.gz)\b",
+    r"pip install [^\n]*https?://\S+",
+    r"--(?:extra-)?(?:index-url|find-links)\b",
+    r"(?:pip install|uvx|--from|--with) (?:-\S+ )*[\"']?char[-_]lstm\b(?!\S* @ file).*",
+)
 
 
 def page_command(beginning: str) -> list[str]:
@@ -83,11 +94,54 @@ class TestOneLine:
         assert any(recipe.output_dir.startswith(f"{folder}/") for folder in task["file_mounts"])
         assert recipe.push_to_hub
 
-    def test_nothing_that_we_do_not_own_is_named_as_a_source_of_the_package(self):
-        page = (ROOT / "docs" / "rented-gpu.md").read_text(encoding="utf-8")
-        for text in (SCRIPT.read_text(encoding="utf-8"), page, (ROOT / "scripts/skypilot.yaml").read_text("utf-8")):
-            assert all(found == "file" for found in re.findall(r"char-lstm(?:\[\w+\])? @ (\w+)", text))
-            assert "github.com" not in text
+
+def foreign_sources(text: str) -> list[str]:
+    """What in a file is installed from a place that is neither the reader's own nor a package index's pinned name."""
+    found = [match[0] for pattern in SOURCES for match in re.finditer(pattern, text)]
+    return [source for source in found if not re.search(r"@ file://|hf://buckets/USER/|/USER/", source)]
+
+
+class TestSources:
+    """Nothing that we do not own is installed: not a URL, and not our name from an index."""
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            'pip install "char-lstm @ git+https://host/someone/char-lstm"',
+            "--with char-lstm@https://host/file",
+            "pip install https://host/char_lstm",
+            "curl -LO https://host/char_lstm-0.2.0-py3-none-any.whl",
+            "pip install --extra-index-url https://host/simple torch",
+            "pip install char-lstm[train]",
+            "uvx char-lstm generate",
+            "uv run --with char-lstm train.py",
+        ],
+    )
+    def test_a_foreign_source_is_recognised(self, line):
+        assert foreign_sources(line)
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            '--with "char-lstm[train] @ file:///runs/wheels/3f1280e/char_lstm-0.2.0-py3-none-any.whl"',
+            "hf buckets cp char_lstm.whl hf://buckets/USER/runs/wheels/",
+            "pip install .",
+            "pip install --constraint constraints.txt numpy",
+        ],
+    )
+    def test_a_source_of_the_readers_own_is_let_through(self, line):
+        assert not foreign_sources(line)
+
+    def test_no_tracked_file_names_a_foreign_source(self):
+        tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        for name in tracked.split("\0"):
+            path = ROOT / name
+            if path.is_file() and path != Path(__file__) and path.suffix not in (".safetensors", ".png"):
+                assert not foreign_sources(path.read_text(encoding="utf-8")), name
+
+    def test_the_header_of_the_script_names_no_source_at_all(self):
+        header = re.match(r"# /// script\n(.*?)# ///\n", SCRIPT.read_text(encoding="utf-8"), re.DOTALL)[1]
+        assert list(tomllib.loads(re.sub("^# ?", "", header, flags=re.MULTILINE))) == ["requires-python"]
 
 
 class TestTrainingAndPublishing:
@@ -142,20 +196,29 @@ class TestTrainingAndPublishing:
         assert not (tmp_path / "run").exists()
 
 
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run([*PIP, "wheel", str(ROOT), "--no-deps", "--wheel-dir", str(folder)], check=True)
+    return folder / WHEEL
+
+
 @pytest.mark.slow
-def test_the_script_alone_trains_with_the_wheel(corpus, tmp_path):
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    subprocess.run([*pip, "wheel", str(ROOT), "--no-deps", "--wheel-dir", str(tmp_path)], check=True)
-    wheel = tmp_path / WHEEL
-    subprocess.run([*pip, "install", str(wheel), "--no-deps", "--target", str(tmp_path / "wheel")], check=True)
-    alone = tmp_path / "alone"
-    alone.mkdir()
-    (alone / "train.py").write_bytes(SCRIPT.read_bytes())
-    libraries = sysconfig.get_path("purelib")  # without site, so that an editable install stays out of sight
-    environment = {"PYTHONPATH": f"{tmp_path / 'wheel'}:{libraries}", "PATH": "", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-S", "train.py", "--dataset", str(corpus), "--output_dir", "run", *SHORT]
-    done = subprocess.run(command, cwd=alone, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    load(alone / "run")
-    installed = {path.name for path in (tmp_path / "wheel").iterdir() if not path.name.endswith(".dist-info")}
-    assert installed - {"bin"} == {"char_lstm"}
+class TestWheel:
+    def test_it_holds_the_package_alone_with_its_data(self, wheel):
+        names = [Path(name) for name in ZipFile(wheel).namelist() if ".dist-info/" not in name]
+        assert {name.parts[0] for name in names} == {"char_lstm"}
+        package = ROOT / "modeling" / "char_lstm"
+        expected = {path.relative_to(package.parent) for path in package.rglob("*") if path.is_file()}
+        assert set(names) == {path for path in expected if "__pycache__" not in path.parts}
+        assert {name.suffix for name in names} >= {".typed", ".yaml", ".csv", ".md", ".html", ".css", ".js"}
+
+    def test_the_script_alone_trains_with_it(self, wheel, corpus, tmp_path):
+        subprocess.run([*PIP, "install", str(wheel), "--no-deps", "--target", str(tmp_path / "installed")], check=True)
+        (tmp_path / "train.py").write_bytes(SCRIPT.read_bytes())
+        libraries = sysconfig.get_path("purelib")  # without site, so that an editable install stays out of sight
+        environment = {"PYTHONPATH": f"{tmp_path / 'installed'}:{libraries}", "PATH": "", "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-S", "train.py", "--dataset", str(corpus), "--output_dir", "run", *SHORT]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        load(tmp_path / "run")

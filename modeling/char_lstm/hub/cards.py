@@ -1,8 +1,9 @@
-"""The cards of a model, a corpus and an intent classifier; every figure is read from what was measured."""
+"""The cards of a model, a corpus and an intent classifier; every figure in them was measured."""
 
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 from datasets import DatasetDict, DatasetInfo, SplitDict, SplitInfo
 from datasets.info import DatasetInfosDict
@@ -20,7 +21,7 @@ from .repo import Repo, card_of
 
 METRICS = ("nats_per_char", "bits_per_char")
 TEMPERATURES = (0.2, 0.5, 0.8, 1.0)
-PUBLIC_DOMAIN = {
+PUBLIC_DOMAIN: dict[str, Any] = {
     "license": "other",
     "license_name": "public-domain",
     "license_link": "https://creativecommons.org/publicdomain/mark/1.0/",
@@ -28,10 +29,10 @@ PUBLIC_DOMAIN = {
 
 
 def model_card(folder: Path, name: str, settings: dict, args: PackageArguments) -> ModelCard:
-    """The card of the model in `folder`, whose figures are read from its evaluation.json.
+    """The card of the model in `folder`, with the figures of its evaluation.json.
 
     Args:
-        settings: of the run that made it, as its record keeps them.
+        settings: the settings of its run, from run.json.
     """
     model, tokenizer = load(folder)
     figures = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
@@ -47,7 +48,7 @@ def model_card(folder: Path, name: str, settings: dict, args: PackageArguments) 
         layers=model.config.num_hidden_layers,
         bits_per_char_reset=figures["nats_per_char_reset"] / math.log(2),
         epochs=round(settings["num_train_epochs"]),
-        teachers=len(settings.get("teachers") or []),  # of which an older run's record has no word
+        teachers=len(settings.get("teachers") or []),  # older runs did not record it
         **{key: settings[key] for key in ("train_split", "row_length", "ngram_smoothing", "ema_decay")},
         written_characters=settings.get("written_characters"),
         **{key: getattr(model.config, key) for key in ("cell_type", "hidden_size")},
@@ -82,7 +83,7 @@ def model_card_data(model, name: str, figures: dict, args: PackageArguments) -> 
 
 
 def use_section(model: str, revision: str | None = None, space_id: str | None = None) -> str:
-    """The card's lines of use, for a model in a folder or, with the revision to pin, on the Hub."""
+    """The section on how to use a model in a folder or, with a `revision` to pin, on the Hub."""
     template = Template(
         (TEMPLATES / "use_card.md").read_text(encoding="utf-8"), trim_blocks=True, keep_trailing_newline=True
     )
@@ -90,7 +91,7 @@ def use_section(model: str, revision: str | None = None, space_id: str | None = 
 
 
 def temperature_sheet(model, tokenizer, folder: Path, seed: int) -> list[dict]:
-    """A sample at each temperature, and how new it is where the folder holds an index of the training text."""
+    """A sample at each temperature, and how new it is if the folder has an index of the training text."""
     index = NoveltyIndex.load(folder) if (folder / "novelty.safetensors").exists() else None
     sheet = []
     for number, temperature in enumerate(TEMPERATURES):
@@ -101,10 +102,11 @@ def temperature_sheet(model, tokenizer, folder: Path, seed: int) -> list[dict]:
 
 
 def dataset_card(corpus: DatasetDict, repo: Repo, args: PublishArguments) -> DatasetCard:
-    """The card of a corpus, with the numbers of its build."""
+    """The card of a corpus, with its sizes."""
     characters = sum((lengths_of(split) - 1).sum() for split in corpus.values())  # a row starts with a newline
+    terms: dict[str, Any] = {"license": args.dataset_license}
     data = DatasetCardData(
-        language=card_of(Path(args.model)).data.language,
+        language=card_of(Path(args.model)).data["language"],
         pretty_name=repo.id.split("/")[1],
         task_categories=["text-generation"],
         source_datasets=["original"],
@@ -115,7 +117,7 @@ def dataset_card(corpus: DatasetDict, repo: Repo, args: PublishArguments) -> Dat
                 "data_files": [{"split": name, "path": f"data/{name}-*"} for name in corpus],
             }
         ],
-        **(PUBLIC_DOMAIN if args.dataset_license == "public-domain" else {"license": args.dataset_license}),
+        **(PUBLIC_DOMAIN if args.dataset_license == "public-domain" else terms),
     )
     splits = SplitDict()
     for name, split in corpus.items():
@@ -136,7 +138,7 @@ def dataset_card(corpus: DatasetDict, repo: Repo, args: PublishArguments) -> Dat
 
 
 def size_category(rows: int) -> str:
-    """The Hub's name for a number of rows."""
+    """The Hub's name for a dataset of so many rows."""
     for limit, name in ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")):
         if rows < limit:
             return name
@@ -144,7 +146,7 @@ def size_category(rows: int) -> str:
 
 
 def intents_card(figures: dict, name: str) -> ModelCard:
-    """The model card, whose figures are those of `measure`."""
+    """The card of an intent classifier, with the figures of its training."""
     own, baseline = figures["scores"].values()
     data = ModelCardData(
         language="en",

@@ -1,4 +1,4 @@
-"""What is tried here before the first byte goes out: the cards, the model in a fresh process, the Space."""
+"""Checked locally before the first byte is sent: the cards, the model in a fresh process, the Space."""
 
 import os
 import subprocess
@@ -11,16 +11,16 @@ from ..errors import PublishError
 from ..loading import load
 from .repo import Repo, card_of
 
-REQUIRED = {  # what a card has to say, by the kind of its repository
+REQUIRED = {  # fields of a card's header, by the kind of its repository
     "model": ("language", "license", "library_name", "pipeline_tag", "model-index"),
     "dataset": ("language", "license", "configs"),
     "space": ("title", "sdk", "sdk_version", "app_file", "short_description", "license"),
 }
-START_LIMIT = 180  # seconds in which a Space has to be up
+START_LIMIT = 180  # seconds within which a Space has to start
 
 
-def show(repo: Repo) -> None:
-    """Lists what goes where."""
+def list_files(repo: Repo) -> None:
+    """Prints which files go where."""
     files = repo.files()
     sizes = {name: path.stat().st_size for name, path in files.items()}
     print(f"{repo} -> {repo.url}")
@@ -30,10 +30,10 @@ def show(repo: Repo) -> None:
 
 
 def check(repos: list[Repo]) -> None:
-    """Lists what goes where and tries it out; the dataset's parquet needs no trial, it was written a moment ago."""
+    """Lists the files of each repository and tries out what runs; raises PublishError at the first fault."""
     by_kind = {repo.kind: repo for repo in repos}
     for repo in repos:
-        show(repo)
+        list_files(repo)
         check_card(repo)
     check_model(by_kind["model"])
     if "space" in by_kind:
@@ -41,19 +41,19 @@ def check(repos: list[Repo]) -> None:
 
 
 def check_card(repo: Repo) -> None:
-    """A card says all that its kind of repository needs."""
+    """The header of a card has every field that its kind of repository needs."""
     data = card_of(repo.folder).data.to_dict()
     if lacking := [key for key in REQUIRED[repo.kind] if not data.get(key)]:
-        raise PublishError(f"the {repo.kind}'s README.md says nothing of: {', '.join(lacking)}")
+        raise PublishError(f"the {repo.kind}'s README.md lacks in its header: {', '.join(lacking)}")
     if len(data.get("short_description", "")) > 60:
         raise PublishError("the Space's short_description is longer than the 60 characters that the Hub shows")
 
 
 def check_model(repo: Repo) -> None:
-    """The folder loads by the code that it carries and writes 500 characters, in a process that knows nothing of us."""
+    """The folder loads from the code that it carries and generates 500 characters, without this package."""
     load(repo.folder)
-    print(f"trying the {repo} in a fresh process ...")
-    run_alone([sys.executable, "-c", WRITE_500, str(repo.folder)], repo.folder, "the model does not write")
+    print(f"loading the {repo} in a fresh process ...")
+    run_alone([sys.executable, "-c", WRITE_500, str(repo.folder)], repo.folder, "the model does not generate")
 
 
 WRITE_500 = """
@@ -70,8 +70,8 @@ if len(text) != 500:
 
 
 def check_space(repo: Repo, model: Repo) -> None:
-    """The app comes up with the assembled model."""
-    app_file = card_of(repo.folder).data.app_file
+    """The app starts with the assembled model."""
+    app_file = card_of(repo.folder).data["app_file"]
     print(f"starting the {repo} ...")
     run_alone(
         [sys.executable, "-u", app_file],
@@ -83,13 +83,13 @@ def check_space(repo: Repo, model: Repo) -> None:
 
 
 def run_alone(command: list[str], folder: Path, failure: str, *, up: str | None = None, **variables: str) -> None:
-    """Runs a command in `folder`, offline, without a token and with caches of its own.
+    """Runs a command in `folder`, offline, without a token and with an empty cache.
 
     Args:
-        up: a sign in its output that it is up and can be stopped; without one it has to end by itself.
+        up: output that shows it is running and can be stopped; without it, the command has to end by itself.
 
     Raises:
-        PublishError: it failed, or did not come up in time; `failure` and what it said last.
+        PublishError: it failed, or did not start in time; the message is `failure` and its last output.
     """
     with tempfile.TemporaryDirectory() as home:
         kept = {key: value for key, value in os.environ.items() if "TOKEN" not in key}
@@ -101,7 +101,7 @@ def run_alone(command: list[str], folder: Path, failure: str, *, up: str | None 
         ) as process:
             limit = threading.Timer(START_LIMIT, process.kill)
             limit.start()
-            for line in process.stdout:
+            for line in process.stdout or ():
                 said.append(line.strip())
                 if up and up in line:
                     break

@@ -7,14 +7,11 @@ to  logits (batch, vocab), next_output and next_cell_state.
 
 import json
 import math
-import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import onnx
 import torch
-from datasets import load_from_disk
 from onnxruntime import InferenceSession, SessionOptions
 from onnxruntime.quantization import quantize_dynamic
 from torch import Tensor, nn
@@ -22,7 +19,7 @@ from torch.nn.functional import one_hot
 from tqdm.auto import tqdm
 
 from ..cells import CELL_STEPS
-from ..files import write_json
+from ..files import replaced_files, write_json
 from ..loading import load
 from ..tokenization_char_lstm import normalise
 from .arguments import ExportArguments
@@ -33,7 +30,7 @@ FLOAT, INT8 = "model.onnx", "model_int8.onnx"
 
 
 class OneStep(nn.Module):
-    """The step as `cells` writes it, from a character to the scores of the next."""
+    """One step of the model as `cells` writes it, from a character to the scores of the next."""
 
     def __init__(self, model):
         super().__init__()
@@ -43,7 +40,7 @@ class OneStep(nn.Module):
         self.is_one_hot = torch.equal(table, torch.eye(*table.shape))
 
     def embed(self, input_ids: Tensor) -> Tensor:
-        """The first layer's inputs; an identity needs no table."""
+        """The first layer's inputs; a one-hot encoding needs no table."""
         if self.is_one_hot:
             return one_hot(input_ids, self.model.config.vocab_size).float()
         return self.model.embed_tokens(input_ids)
@@ -59,8 +56,8 @@ class OneStep(nn.Module):
 
 
 def export_step(model, tokenizer, folder: Path) -> None:
-    """Writes both variants into `folder`, with the tokens in the order of their ids as metadata."""
-    batch = 2  # any but 1, which would be taken for a constant
+    """Writes both variants to `folder`; their metadata holds the tokens in the order of their ids."""
+    batch = 2  # with 1, the exporter would take the dimension for a constant
     state = torch.zeros(2, model.config.num_hidden_layers, batch, model.config.hidden_size)
     free = torch.export.Dim("batch")
     program = torch.onnx.export(
@@ -72,6 +69,7 @@ def export_step(model, tokenizer, folder: Path) -> None:
         dynamo=True,
         verbose=False,
     )
+    assert program is not None  # dynamo always returns one
     tokens = tokenizer.convert_ids_to_tokens(range(model.config.vocab_size))
     exported = without_origins(program.model_proto)
     onnx.helper.set_model_props(exported, {"tokens": json.dumps(tokens)})
@@ -80,7 +78,7 @@ def export_step(model, tokenizer, folder: Path) -> None:
 
 
 def without_origins(exported: onnx.ModelProto) -> onnx.ModelProto:
-    """The graph without the notes on which line of Python each part comes from."""
+    """The graph without the notes on the Python line that each part comes from."""
     graph = exported.graph
     for part in (exported, graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
         del part.metadata_props[:]
@@ -91,24 +89,24 @@ def without_origins(exported: onnx.ModelProto) -> onnx.ModelProto:
 
 
 class OnnxDecoder:
-    """One exported step in onnxruntime, and the state of one text."""
+    """An exported step in onnxruntime, and the state of one text."""
 
     def __init__(self, path: Path):
         options = SessionOptions()
-        options.intra_op_num_threads = 1  # a step is too small to share
+        options.intra_op_num_threads = 1  # a step is too small to split
         self.session = InferenceSession(path, options, providers=["CPUExecutionProvider"])
         layers, _, hidden = self.session.get_inputs()[1].shape
         self.state = [np.zeros((layers, 1, hidden), np.float32)] * 2
 
     def step(self, character: int) -> np.ndarray:
-        """Reads a character; returns the scores of the next, (vocab,)."""
+        """Reads a character and returns the scores of the next, (vocab,)."""
         given = dict(zip(INPUTS, [np.array([character]), *self.state], strict=True))
         logits, *self.state = self.session.run(OUTPUTS, given)
         return logits[0]
 
 
 def nats_per_char(path: Path, ids: list[int], bos: int) -> float:
-    """What a text's characters, ids (time,), cost on average, the state carried, the first given bos."""
+    """Mean nats of the characters of a text, ids (time,), with the state carried and the first one given bos."""
     decoder, nats = OnnxDecoder(path), 0.0
     for past, character in tqdm(zip([bos, *ids], ids, strict=False), total=len(ids), desc=path.name, leave=False):
         logits = decoder.step(past).astype(np.float64)
@@ -118,6 +116,8 @@ def nats_per_char(path: Path, ids: list[int], bos: int) -> float:
 
 def score_exported(model, tokenizer, folder: Path, dataset: str) -> dict:
     """Nats per character of both variants on the test split, and the split's length."""
+    from datasets import load_from_disk
+
     text = normalise(tokenizer, "".join(load_from_disk(dataset)["test"]["text"]))
     ids = tokenizer(text, add_special_tokens=False).input_ids
     figures = {name: nats_per_char(folder / name, ids, model.config.bos_token_id) for name in (FLOAT, INT8)}
@@ -127,13 +127,11 @@ def score_exported(model, tokenizer, folder: Path, dataset: str) -> dict:
 
 
 def export_folder(args: ExportArguments) -> dict:
+    """Exports a model, measures both variants if a corpus is given, and prints and returns sizes and figures."""
     model, tokenizer = load(args.model)
     output_dir = Path(args.output_dir)
-    output_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output_dir) as unfinished:
-        export_step(model, tokenizer, Path(unfinished))
-        for name in (FLOAT, INT8):
-            shutil.move(Path(unfinished) / name, output_dir / name)
+    with replaced_files(output_dir) as unfinished:
+        export_step(model, tokenizer, unfinished)
     results = {"bytes": {name: (output_dir / name).stat().st_size for name in (FLOAT, INT8)}}
     results["bytes"]["parameters"] = 4 * model.num_parameters()
     if args.dataset:

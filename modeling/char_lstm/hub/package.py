@@ -1,4 +1,4 @@
-"""Makes a folder that can be pushed as it is from a finished run: model, tokenizer, code, figures, loss curve, card."""
+"""Packages a finished run in a folder that can be pushed as it is: weights, tokenizer, code, figures, card."""
 
 import json
 import shutil
@@ -16,13 +16,13 @@ FROM_THE_RUN = ("tokenizer.json", "tokenizer_config.json", "evaluation.json", "s
 
 
 def novelty_index(dataset: str, train_split: str) -> NoveltyIndex:
-    """The index of the rows that the run was trained on, joined to the text that they were cut from."""
+    """The novelty index of the text that the run was trained on."""
     corpus = load_corpus(dataset)
     return NoveltyIndex.build("".join(text for split in train_split.split("+") for text in corpus[split]["text"]))
 
 
 def package(args: PackageArguments) -> None:
-    """Assembles the folder beside its place, then puts it there."""
+    """Fills a folder beside `output_dir`, then puts it in its place."""
     run, output_dir = Path(args.run), Path(args.output_dir)
     settings = json.loads((run / "run.json").read_text(encoding="utf-8"))["settings"]
     model, _ = load(run)
@@ -39,7 +39,7 @@ def package(args: PackageArguments) -> None:
 
 
 def link_code(folder: Path) -> None:
-    """Makes the code of a folder beside the package links to the package's, so that a tree holds each line once."""
+    """Replaces the code in a folder of `pretrained/` by links to the package's, so that the checkout holds it once."""
     for file in folder.glob("*_char_lstm.py"):
         file.unlink()
         file.symlink_to(Path("..", "..", PACKAGE.name, file.name))

@@ -1,7 +1,7 @@
 """Publishes a packaged model, its corpus and the Space that shows it, each in one commit.
 
-Everything is assembled and tried out before the first byte goes out, and whatever stands on the Hub already is left
-alone, so a run that was cut off is simply run again.
+Everything is assembled and checked before the first byte is sent. Running the same command again sends only what is
+missing, so a run that was cut off is simply run again.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ def publish(args: PublishArguments) -> None:
     check_arguments(args)
     api = HfApi()
     if not args.dry_run:
-        check_access(api, ids_of(args))
+        check_access(api, repo_ids(args))
     with tempfile.TemporaryDirectory() as place:
         repos = assemble(args, Path(place))
         check(repos)
@@ -34,7 +34,7 @@ def publish(args: PublishArguments) -> None:
         for repo in repos:
             with explained(f"checking the {repo}"):
                 check_remote(api, repo, args)
-        published = []
+        published: list[str] = []
         for repo in repos:
             with explained(f"publishing the {repo}", published):
                 send(api, repo, args)
@@ -49,20 +49,20 @@ def check_arguments(args: PublishArguments) -> None:
         raise PublishError("--dataset and --dataset_repo_id go together")
     if args.space_hardware and not args.space_id:
         raise PublishError("--space_hardware needs --space_id")
-    check_ids(ids_of(args))
+    check_ids(repo_ids(args))
 
 
-def ids_of(args: PublishArguments) -> list[str]:
+def repo_ids(args: PublishArguments) -> list[str]:
     return [repo_id for repo_id in (args.repo_id, args.dataset_repo_id, args.space_id) if repo_id]
 
 
 def check_access(api: HfApi, repo_ids: list[str]) -> None:
-    """The token may write, and in these namespaces."""
-    with explained("asking the Hub whose token this is"):
+    """The token may write to these namespaces."""
+    with explained("asking the Hub about the token"):
         who = retried(api.whoami)
     role = who.get("auth", {}).get("accessToken", {}).get("role")
     if role == "read":
-        raise PublishError("this token may only read; make one that writes at https://huggingface.co/settings/tokens")
+        raise PublishError("this token may only read; make a write token at https://huggingface.co/settings/tokens")
     owners = [who["name"], *(organisation["name"] for organisation in who.get("orgs", []))]
     for repo_id in repo_ids:
         if repo_id.split("/")[0] not in owners:
@@ -70,35 +70,35 @@ def check_access(api: HfApi, repo_ids: list[str]) -> None:
 
 
 def check_remote(api: HfApi, repo: Repo, args: PublishArguments) -> None:
-    """The Hub takes the card, and what stands there does not contradict the command."""
+    """The Hub accepts the card, and what is already there does not contradict the command."""
     try:
         retried(card_of(repo.folder).validate, repo_type=repo.kind)
     except ValueError as error:
-        raise PublishError(f"the Hub refuses the card of the {repo}: {error}") from error
+        raise PublishError(f"the Hub does not accept the card of the {repo}: {error}") from error
     try:
         info = retried(api.repo_info, repo.id, repo_type=repo.kind)
     except RepositoryNotFoundError:
         return
     if args.private and not info.private:
-        raise PublishError(f"the {repo} is public already; make it private in its settings, or leave out --private")
+        raise PublishError(f"the {repo} is already public; make it private in its settings, or leave out --private")
     tagged = tag_target(api, repo, args.tag)
     if tagged and (tagged != info.sha or changes(api, repo)):
-        raise PublishError(f"the {repo} has a tag {args.tag} that means something else; choose another --tag")
+        raise PublishError(f"the {repo} already has a tag {args.tag} with other contents; choose another --tag")
 
 
 def tag_target(api: HfApi, repo: Repo, tag: str | None) -> str | None:
-    """The commit that a tag means, if there is such a tag."""
+    """The commit that a tag points to, if there is such a tag."""
     tags = retried(api.list_repo_refs, repo.id, repo_type=repo.kind).tags if tag else []
     return next((ref.target_commit for ref in tags if ref.name == tag), None)
 
 
 def send(api: HfApi, repo: Repo, args: PublishArguments) -> None:
-    """Makes the repository what its folder is. Whatever is so already is left alone."""
+    """Makes the repository equal to its folder, and changes nothing that is already right."""
     is_space = repo.kind == "space"
     sdk = {"space_sdk": "gradio"} if is_space else {}
     retried(api.create_repo, repo.id, repo_type=repo.kind, private=args.private, exist_ok=True, **sdk)
     if is_space:
-        show_model(api, repo, args)
+        set_model_id(api, repo, args)
     head = retried(api.repo_info, repo.id, repo_type=repo.kind).sha
     sent = retried(commit, api, repo, head)
     if args.tag and not tag_target(api, repo, args.tag):
@@ -109,9 +109,9 @@ def send(api: HfApi, repo: Repo, args: PublishArguments) -> None:
 
 
 def commit(api: HfApi, repo: Repo, head: str) -> int:
-    """Sends the changed files as one commit upon `head`; returns how many, 0 where none has changed.
+    """Commits the changed files on top of `head` and returns how many there are; without any, there is no commit.
 
-    Tried again after a commit whose answer was lost, it finds nothing left to change and makes no second one.
+    If a commit was applied but its answer lost, the retry finds nothing to change and makes no second commit.
     """
     operations = changes(api, repo)
     if operations:
@@ -122,28 +122,29 @@ def commit(api: HfApi, repo: Repo, head: str) -> int:
 
 
 def changes(api: HfApi, repo: Repo) -> list[CommitOperation]:
-    """What makes the repository's main revision equal to the folder."""
+    """What makes the main branch equal to the folder, known before anything is sent."""
+    # Not by upload_folder, which splits large uploads into several commits and resends one whose answer was lost.
     tree = retried(lambda: list(api.list_repo_tree(repo.id, repo_type=repo.kind, recursive=True)))
     there = {file.path: file.lfs.sha256 if file.lfs else file.blob_id for file in tree if isinstance(file, RepoFile)}
     here = repo.files()
-    added = [CommitOperationAdd(name, path) for name, path in here.items() if there.get(name) not in hashes(path)]
-    deleted = [CommitOperationDelete(name) for name in there if name not in here and name != ".gitattributes"]
-    return added + deleted
+    gone = sorted(there.keys() - here.keys() - {".gitattributes"})
+    added = (CommitOperationAdd(name, path) for name, path in here.items() if there.get(name) not in hashes(path))
+    return [*added, *map(CommitOperationDelete, gone)]
 
 
 def hashes(path: Path) -> tuple[str, str]:
-    """What the Hub may call a file's content: git's hash, or the SHA-256 of a large file."""
+    """The two hashes by which the Hub may know a file: git's, or SHA-256 for a large one."""
     content = path.read_bytes()
     return git_hash(content), hashlib.sha256(content).hexdigest()
 
 
-def show_model(api: HfApi, repo: Repo, args: PublishArguments) -> None:
-    """Tells the Space which model to show."""
+def set_model_id(api: HfApi, repo: Repo, args: PublishArguments) -> None:
+    """Tells the Space which model to load."""
     variable = retried(api.get_space_variables, repo.id).get("MODEL_ID")
     if variable is None or variable.value != args.repo_id:
         retried(api.add_space_variable, repo.id, "MODEL_ID", args.repo_id)
     if args.private:
-        print("  the Space reads a private model: give it a token that reads, as the secret HF_TOKEN in its settings")
+        print("  the model is private: give the Space a token that can read it, as the secret HF_TOKEN in its settings")
 
 
 def request_hardware(api: HfApi, repo: Repo, hardware: str) -> None:

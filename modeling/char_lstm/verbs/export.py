@@ -1,4 +1,4 @@
-"""Exports one step of a model to ONNX, for use outside Python: a character and the state go in, scores and state out.
+"""Exports one step of a model to ONNX, for use outside Python: character and state go in, scores and state come out.
 
     char-lstm export --model modeling/pretrained/alice --output_dir onnx
     char-lstm export --model modeling/pretrained/alice --output_dir onnx --dataset data/alice \\
@@ -7,7 +7,7 @@
 Writes model.onnx and model_int8.onnx. Each maps
     input_ids (batch,) int64, output and cell_state (layers, batch, hidden) float32, zeros before the first character
 to  logits (batch, vocab), next_output and next_cell_state.
-With a corpus it also measures both on its test split.
+With a corpus, both are also measured on its test split.
 """
 
 from ..arguments import parse

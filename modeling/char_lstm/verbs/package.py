@@ -1,9 +1,9 @@
-"""Makes a folder that can be pushed as it is from a finished run: model, tokenizer, code, figures, loss curve, card.
+"""Packages a finished run in a folder that can be pushed as it is: weights, tokenizer, code, figures, card.
 
     char-lstm package --run runs/alice --dataset runs/alice/corpus --output_dir modeling/pretrained/alice
 
-The run's folder holds the evaluation.json that evaluate.py wrote; every figure of the card comes from it. With the
-corpus of the run, the model carries an index that tells what of a text stands verbatim in what it was trained on.
+The run's folder holds the evaluation.json that evaluate.py wrote; every figure in the card comes from it. With the
+run's corpus, the model also carries an index that shows which passages of a text are copied from the training text.
 """
 
 from ..arguments import parse

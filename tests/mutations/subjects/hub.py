@@ -12,7 +12,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a dropped connection is no transient error",
-        "char_lstm.hub.repo:passes",
+        "char_lstm.hub.repo:is_transient",
         "return not isinstance(error, HfHubHTTPError) or error",
         "return isinstance(error, HfHubHTTPError) and error",
         "tests/hub/test_publish.py::TestFaults::test_a_commit_whose_answer_was_lost_is_not_made_twice",
@@ -29,7 +29,7 @@ MUTATIONS = [
         "char_lstm.hub.publish:commit",
         ", parent_commit=head\n",
         "\n",
-        "tests/hub/test_publish.py::TestFaults::test_a_commit_goes_upon_the_revision_that_was_looked_at",
+        "tests/hub/test_publish.py::TestFaults::test_a_commit_goes_on_top_of_the_revision_that_was_looked_at",
     ),
     Mutation(
         "a large file is always taken for changed",
@@ -41,22 +41,22 @@ MUTATIONS = [
     Mutation(
         "what is gone stays on the Hub",
         "char_lstm.hub.publish:changes",
-        "return added + deleted",
-        "return added",
+        "return [*added, *map(CommitOperationDelete, gone)]",
+        "return [*added]",
         "tests/hub/test_publish.py::TestPublishing::test_only_what_changed_is_sent_and_what_is_gone_is_deleted",
     ),
     Mutation(
         "a transient error is not tried again",
         "char_lstm.hub.repo:retried",
-        "            if not passes(error):\n                raise\n",
+        "            if not is_transient(error):\n                raise\n",
         "            raise\n",
         "tests/hub/test_publish.py::TestFaults::test_trouble_where_the_client_does_not_retry_is_retried_here",
     ),
     Mutation(
         "an error that is final is tried again",
-        "char_lstm.hub.repo:PASSING",
-        "PASSING = (429, 500, 502, 503, 504)",
-        "PASSING = (412, 429, 500, 502, 503, 504)",
+        "char_lstm.hub.repo:TRANSIENT",
+        "TRANSIENT = (429, 500, 502, 503, 504)",
+        "TRANSIENT = (412, 429, 500, 502, 503, 504)",
         "tests/hub/test_publish.py::TestFaults::test_another_ones_commit_is_not_committed_over",
     ),
     Mutation(
@@ -69,7 +69,7 @@ MUTATIONS = [
     Mutation(
         "every failure has the same exit status",
         "char_lstm.hub.repo:explained",
-        "status=1 if passes(error) else 2",
+        "status=1 if is_transient(error) else 2",
         "status=2",
         "tests/hub/test_publish.py::TestFaults::test_trouble_that_does_not_pass_ends_in_one_sentence_and_leaves_main_as_it_was",
     ),
@@ -131,7 +131,7 @@ MUTATIONS = [
     ),
     Mutation(
         "the Space is not told its model",
-        "char_lstm.hub.publish:show_model",
+        "char_lstm.hub.publish:set_model_id",
         'retried(api.add_space_variable, repo.id, "MODEL_ID", args.repo_id)',
         "pass",
         "tests/hub/test_publish.py::TestPublishing::test_one_command_publishes_model_dataset_and_space_each_in_one_commit_under_a_tag",
@@ -212,5 +212,20 @@ MUTATIONS = [
         '    "training_args.bin",',
         '    "training_args.bom",',
         "tests/test_supply.py::test_the_trainers_pickle_which_holds_its_settings_is_not_published",
+    ),
+    Mutation(
+        "the token is shown",
+        "char_lstm.cli:sentence_of",
+        'return words.replace(token, "<token>") if token else words',
+        "return words",
+        "tests/hub/test_publish.py::TestFaults::test_the_token_is_in_no_output_even_when_the_hub_says_it",
+    ),
+    Mutation(
+        "the package is not put beside the app",
+        "char_lstm.hub.assemble:assemble_space",
+        "    shutil.copytree(PACKAGE, repo.folder / PACKAGE.name, ignore=UNUSED_IN_A_SPACE)\n",
+        "",
+        "tests/hub/test_publish.py::TestPublishing::"
+        "test_one_command_publishes_model_dataset_and_space_each_in_one_commit_under_a_tag",
     ),
 ]

@@ -1254,6 +1254,13 @@ MUTATIONS = [
         "tests/test_streaming.py::test_training_on_a_stream_goes_on_in_the_middle_to_the_same_weights",
     ),
     Mutation(
+        "the Auto classes are taught by files that are half imported",
+        AUTO,
+        "            if not self.half_imported:\n",
+        "            if True:\n",
+        "tests/test_loading.py::TestInAFreshProcess",
+    ),
+    Mutation(
         "beams passed over by generate",
         GENERATE,
         "mode in (GenerationMode.GREEDY_SEARCH, GenerationMode.SAMPLE)",

@@ -350,6 +350,17 @@ class TestInAFreshProcess:
             """
         )
 
+    def test_the_auto_classes_know_the_model_whichever_of_our_files_comes_first(self, run):
+        run(
+            """
+            import sys
+            import char_lstm.layers_char_lstm  # imports the Auto classes itself
+            from transformers import AutoModelForCausalLM
+
+            assert type(AutoModelForCausalLM.from_pretrained(sys.argv[1])) is char_lstm.CharLstmForCausalLM
+            """
+        )
+
     def test_writing_the_same_needs_no_framework_and_the_auto_classes_come_later(self, run):
         run(
             """

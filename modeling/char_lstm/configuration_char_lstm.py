@@ -11,7 +11,7 @@ CellType = Literal["lstm", "gru", "rnn"]
 
 
 def unlink_code(folder: str | os.PathLike, pattern: str) -> None:
-    """Removes links to code, so that saving writes files there and not, through a link, into the source itself."""
+    """Removes the links among a folder's code files, so that saving never writes through one into the source."""
     for path in Path(folder).glob(pattern):
         if path.is_symlink():
             path.unlink()
@@ -80,7 +80,7 @@ class CharLstmConfig(PreTrainedConfig):
         return self.embedding_size or self.vocab_size
 
     def save_pretrained(self, save_directory: str | os.PathLike, *args, **kwargs):
-        """As transformers saves it; what was a link to this file's code becomes a file."""
+        """Saves as transformers does; a link to this file's code becomes a file."""
         unlink_code(save_directory, "configuration_char_lstm.py")
         return super().save_pretrained(save_directory, *args, **kwargs)
 

@@ -34,7 +34,7 @@ class CharLstmDecoder:
         self.head, self.head_bias = weights[head], weights["lm_head.bias"]
 
     def resume(self, states: list[tuple[np.ndarray, np.ndarray]]) -> "DecoderState":
-        """The state in which each layer has the given output and cell state, (batch, hidden) each."""
+        """The state that holds the given output and cell state of each layer, each (batch, hidden)."""
         state = DecoderState(self, len(states[0][0]))
         for buffers, (output, cell_state) in zip(state.buffers, states, strict=True):
             buffers.output[:], buffers.cell_state[:] = output, cell_state
@@ -68,10 +68,8 @@ class DecoderState:
         self.outputs = np.zeros((batch, len(decoder.layers) * hidden), np.float32)
         self.buffers = []
         for index, layer in enumerate(decoder.layers):
-            below_and_own = self.outputs[
-                :, max(index - 1, 0) * hidden : (index + 1) * hidden
-            ]  # own alone at the bottom
-            self.buffers.append(layer.make_buffers(below_and_own))
+            below = max(index - 1, 0)  # the first layer has none, and sees its own output alone
+            self.buffers.append(layer.make_buffers(self.outputs[:, below * hidden : (index + 1) * hidden]))
 
     def copy_row(self, row: int, alone: "DecoderState") -> None:
         """Makes one row the state of a single text."""
@@ -80,7 +78,8 @@ class DecoderState:
             ours.cell_state[row] = theirs.cell_state[0]
 
 
-GATES = {"lstm": 4, "gru": 3, "rnn": 1}
+GATES = {"lstm": 4, "gru": 3, "rnn": 1}  # blocks of `hidden` rows in a layer's weights
+PARTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")  # a layer's weights
 
 
 def expected_shapes(config) -> dict[str, tuple[int, ...]]:
@@ -95,9 +94,6 @@ def expected_shapes(config) -> dict[str, tuple[int, ...]]:
         shapes |= {f"{layer}.weight_ih_l0": (rows, width), f"{layer}.weight_hh_l0": (rows, hidden)}
         shapes |= {f"{layer}.bias_ih_l0": (rows,), f"{layer}.bias_hh_l0": (rows,)}
     return shapes
-
-
-PARTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
 class RnnLayer:

@@ -13,17 +13,21 @@ from .state_char_lstm import RecurrentCache
 
 
 def decoder_can_generate(model, generation_config: GenerationConfig | None, kwargs: dict) -> bool:
-    """Whether the decoder computes what `generate` is asked for as the model would: text alone, on a CPU, in float32,
-    without dropout, from weights that no adapter changes, past modules that no hook listens to."""
+    """Whether the decoder gives what `generate` is asked for, as the model would.
+
+    It gives text alone, on a CPU, in float32, without dropout, from the model's own weights, and it calls no hook.
+
+    Args:
+        generation_config, kwargs: what `generate` was given.
+    """
     asked = copy.deepcopy(generation_config) if generation_config is not None else GenerationConfig()
     asked.update(**model.generation_config.to_dict(), defaults_only=True, allow_custom_entries=True)
     asked.update(**kwargs)
     mode = asked.get_generation_mode(kwargs.get("assistant_model"))
-    others = ("custom_generate", "synced_gpus", "tokenizer")  # a tokenizer finds stop strings, which the decoder cannot
+    others = ("custom_generate", "synced_gpus", "tokenizer")  # stop strings need a tokenizer; custom loops get none
     return (
         mode in (GenerationMode.GREEDY_SEARCH, GenerationMode.SAMPLE)
         and asked.use_cache is not False
-        and asked.prefill_chunk_size is None
         and not (asked.output_scores or asked.output_logits or asked.output_hidden_states)
         and not any(kwargs.get(name) for name in others)
         and not model.training
@@ -36,7 +40,7 @@ def decoder_can_generate(model, generation_config: GenerationConfig | None, kwar
 
 
 def start_empty_prompts(ids: Tensor, mask: Tensor, bos: int) -> tuple[Tensor, Tensor]:
-    """Ids and mask, (batch, time) each, in which every row without a character ends in bos."""
+    """Ids and mask, (batch, time) each, with bos as the last character of every row that had none."""
     if ids.shape[1] == 0:
         ids, mask = ids.new_zeros(len(ids), 1), mask.new_zeros(len(ids), 1)  # (batch, 1)
     ids, mask, empty = ids.clone(), mask.clone(), mask.sum(dim=1) == 0  # empty: (batch,)
@@ -47,18 +51,19 @@ def start_empty_prompts(ids: Tensor, mask: Tensor, bos: int) -> tuple[Tensor, Te
 def decode_prompts(
     model, input_ids, logits_processor, stopping_criteria, generation_config, *, streamer=None, **model_kwargs
 ):
-    """Greedy search and sampling on the decoder, with the arguments that `generate` gives a `custom_generate`.
+    """Greedy search and sampling on the decoder, called by `generate` as its `custom_generate`.
 
     Args:
-        model: a `CharLstmForCausalLM` of which the decoder computes what is asked for.
+        model: a `CharLstmForCausalLM`, on which `decoder_can_generate` agreed.
         input_ids: (batch, time), the prompts.
-        streamer: hears each character, (batch,), and the end.
+        streamer: gets the ids of each step, (batch,), and is told of the end. The library keeps it from custom loops.
+        The rest is what `generate` has made of its arguments.
 
     Returns:
-        (batch, time), the prompts and the new ids; with `return_dict_in_generate` in a `GenerateDecoderOnlyOutput`,
-        together with the state before the last ids.
+        (batch, time), the prompts and the new ids; with `return_dict_in_generate`, a `GenerateDecoderOnlyOutput` that
+        holds them and the state before the last ids were read.
     """
-    # `_prefill`, private so far, is what knows how much of the prompt a state given by the user has read already.
+    # private, with no public equal: it knows how much of the prompt a given state has already read
     prompt_state = model._prefill(input_ids, generation_config, model_kwargs).past_key_values
     decoder = as_decoder(model)
     state = decoder.resume([(output.numpy(), cell_state.numpy()) for output, cell_state in prompt_state.states])

@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 RECURRENT_LAYERS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
-SEGMENT = 256  # characters whose inside gradient checkpointing computes again at one time
+SEGMENT = 256  # characters of a row that gradient checkpointing recomputes at a time
 
 
 class LockedDropout(nn.Dropout):
@@ -98,14 +98,14 @@ class RecurrentStack(GradientCheckpointingLayer, nn.ModuleList):
         dropouts: Sequence[Callable[[Tensor], Tensor]],
         every_layer: bool,
     ) -> tuple[Tensor, ...]:
-        """Runs every layer. Tensors come and go in one flat row, as reentrant checkpointing follows them.
+        """Runs every layer. Tensors are passed and returned flat, since reentrant checkpointing follows no others.
 
         Args:
             hidden: (batch, time, input).
             state: the parts of each layer's state in turn, h, and c in LSTMs, each (batch, hidden).
-            padding: of these columns.
-            dropouts: one for each layer.
-            every_layer: return what each layer gives, not the last alone.
+            padding: that of these columns.
+            dropouts: one for each layer, applied to its input.
+            every_layer: return the output of every layer, not of the last alone.
 
         Returns:
             the layers' outputs, (batch, time, hidden) each, then the parts of their states.
@@ -123,10 +123,10 @@ class RecurrentStack(GradientCheckpointingLayer, nn.ModuleList):
     def run_in_segments(
         self, hidden: Tensor, *state: Tensor, padding: Padding, dropouts: Sequence[nn.Dropout], every_layer: bool
     ) -> tuple[Tensor, ...]:
-        """The same for long rows, where backward computes the inside of each segment anew from the state before it.
+        """`forward` for long rows: backward recomputes the inside of each segment from the state before it.
 
-        The gradients are exact, all along the row. Until then only the segments' outputs and states are kept (Chen et
-        al. 2016, along the time).
+        The gradients are exact all along the row; until backward only the segments' outputs and states are kept (Chen
+        et al. 2016, here along the time).
         """
         ones = hidden.new_ones(hidden.shape[0], 1, state[0].shape[1])  # (batch, 1, hidden)
         held = [dropout.hold_mask(ones) if isinstance(dropout, LockedDropout) else dropout for dropout in dropouts]

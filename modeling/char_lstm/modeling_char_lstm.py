@@ -32,7 +32,7 @@ class CharLstmPreTrainedModel(PreTrainedModel):
     _is_stateful = True  # no assisted decoding: a state cannot step back
 
     def save_pretrained(self, save_directory: str | os.PathLike, *args, **kwargs):
-        """As transformers saves it; what were links to the code become files."""
+        """Saves as transformers does; links to the code become files."""
         unlink_code(save_directory, "*_char_lstm.py")
         return super().save_pretrained(save_directory, *args, **kwargs)
 
@@ -79,8 +79,8 @@ class CharLstmModel(CharLstmPreTrainedModel):
         self.post_init()
 
     def train(self, mode: bool = True):
-        """Sets the mode, and mends what `from_pretrained` leaves, which ends with this call: it makes every weight
-        trainable, and lays each in a place of its own, where cuDNN would copy them together at every call."""
+        """Sets the mode, and repairs what `from_pretrained`, which ends with this call, leaves behind: every weight
+        trainable, and each in memory of its own, so that cuDNN would copy them together at every call."""
         if self.config.embedding_size == 0:
             self.embed_tokens.weight.requires_grad_(False)
         for layer in self.modules():
@@ -99,7 +99,7 @@ class CharLstmModel(CharLstmPreTrainedModel):
         output_hidden_states: bool | None = None,
         **kwargs,
     ) -> BaseModelOutputWithPast:
-        """Reads characters from a state on.
+        """Runs characters through the layers, starting from a given state.
 
         Args:
             input_ids: (batch, time), or `inputs_embeds`: (batch, time, input_size).
@@ -136,7 +136,7 @@ class CharLstmModel(CharLstmPreTrainedModel):
     def _run_layers(
         self, embedded: Tensor, past: RecurrentCache | None, padding: Padding, every_layer: bool
     ) -> tuple[list[Tensor], list[tuple[Tensor, Tensor]]]:
-        """All layers over `embedded`, (batch, time, input), from the state `past` or from zeros.
+        """Runs all layers over `embedded`, (batch, time, input), starting from `past` or from zeros.
 
         Returns:
             the output of every layer, or of the last alone, (batch, time, hidden) each; (h, c) of every layer.
@@ -184,7 +184,9 @@ class CharLstmForCausalLM(CharLstmPreTrainedModel, GenerationMixin):
         streamers stay the library's. An empty prompt, alone or in a batch, starts from bos as a row of the corpus does.
 
         Args:
-            inputs: (batch, time), ids, or as `input_ids`; `attention_mask` of the same shape marks their pads by 0.
+            inputs: (batch, time), the ids of the prompts; also taken as `input_ids`. An `attention_mask` of their
+                shape marks pads with 0.
+            generation_config: settings that come before the model's own; keyword arguments come before both.
 
         Returns:
             (batch, time), the prompts and the new ids, or a `ModelOutput` with `return_dict_in_generate=True`.

@@ -29,8 +29,6 @@ class RecurrentCacheLayer(CacheLayerMixin):
     def get_max_length(self) -> int:
         return -1
 
-    get_max_cache_shape = get_max_length  # its name in transformers 5.17
-
     def batch_repeat_interleave(self, repeats: int) -> None:
         self.keys = self.keys.repeat_interleave(repeats, dim=0)
         self.values = self.values.repeat_interleave(repeats, dim=0)
@@ -48,9 +46,14 @@ class RecurrentCacheLayer(CacheLayerMixin):
 
 
 class RecurrentCache(Cache):
-    """The recurrent state of a whole model, as `past_key_values`. `forward` returns a new one and changes none."""
+    """The recurrent state of a whole model, as `past_key_values`. `forward` returns a new one and changes none.
 
-    layers: list[RecurrentCacheLayer]  # type: ignore[assignment]  # ours alone, of all kinds that a list may hold
+    Args:
+        states: (h, c) of each layer, each (batch, hidden); h twice in cells without a cell state.
+        seen: characters read so far, pads included.
+    """
+
+    layers: list[RecurrentCacheLayer]  # type: ignore[assignment]  # the base class allows other kinds
 
     def __init__(self, states: list[tuple[Tensor, Tensor]], seen: int):
         super().__init__(layers=[RecurrentCacheLayer(*state, seen) for state in states])

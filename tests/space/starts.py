@@ -1,12 +1,7 @@
 """Starts the Space and asks it once, with the Python that runs this: one where its requirements alone are installed.
 
-PYTHONPATH=modeling .venv-space/bin/python tests/space_starts.py
+PYTHONPATH=modeling .venv-space/bin/python -m tests.space.starts
 """
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from scripts.benchmarks.serving import connected, served
 

@@ -1,8 +1,4 @@
-"""How well a model predicts the text of a corpus, in nats and bits per character.
-
-Every character of the split counts once, newlines included, the first given a newline before it.
-`nats_per_char` carries the state through the text in order, `nats_per_char_reset` starts anew at each row.
-"""
+"""How well a model predicts the text of a corpus, in nats and bits per character."""
 
 import hashlib
 import math

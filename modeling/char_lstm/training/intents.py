@@ -4,7 +4,7 @@ import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from datasets import Dataset
@@ -22,12 +22,13 @@ from transformers import (
     set_seed,
 )
 
-from ..configuration_char_lstm import CellType, CharLstmConfig
+from ..configuration_char_lstm import CharLstmConfig
 from ..errors import CheckpointError
 from ..files import replaced_files, write_json
 from ..loading import load
 from ..modeling_char_lstm import CharLstmForSequenceClassification
 from ..tokenization_char_lstm import build_tokenizer
+from .recipe import model_config
 from .settings import IntentRunSettings, IntentSettings
 
 Phrasings = list[tuple[str, str]]  # text and intent
@@ -73,18 +74,8 @@ def new_classifier(
         return model, tokenizer
 
     tokenizer = build_tokenizer([text for text, _ in phrasings], unit=recipe.unit)
-    config = CharLstmConfig(
-        vocab_size=len(tokenizer),
-        embedding_size=recipe.embedding_size,
-        hidden_size=recipe.hidden_size,
-        num_hidden_layers=recipe.num_hidden_layers,
-        cell_type=cast(CellType, recipe.cell_type),
-        input_dropout=recipe.input_dropout,
-        hidden_dropout=recipe.hidden_dropout,
-        pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=tokenizer.get_vocab().get("\n"),  # words have none
-        **classes,
-    )
+    dropouts = {"input_dropout": recipe.input_dropout, "hidden_dropout": recipe.hidden_dropout}
+    config = model_config(recipe, tokenizer, **dropouts, **classes)
     return CharLstmForSequenceClassification(config), tokenizer
 
 

@@ -3,17 +3,20 @@
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
-from transformers import TrainingArguments
+from huggingface_hub.errors import StrictDataclassError
+from transformers import PreTrainedTokenizerFast, TrainingArguments
 from transformers.utils import is_torch_tf32_available
 
-from ..configuration_char_lstm import CellType
+from ..configuration_char_lstm import CharLstmConfig
 from ..errors import TrainingError
 from ..paths import RECIPES
 from .readings import reading_of
 from .settings import DataSettings, ModelSettings, ReadingSettings, RunSettings, TargetSettings
+
+SIZES = ("cell_type", "embedding_size", "hidden_size", "num_hidden_layers")
 
 
 @dataclass
@@ -25,7 +28,7 @@ class Recipe(  # type: ignore[misc]  # report_to: one name here, several in the 
     `reading` is the class of `readings` that the settings mean.
 
     Raises:
-        TrainingError: settings that exclude each other, or an unknown cell.
+        TrainingError: settings that exclude each other.
     """
 
     def __post_init__(self):
@@ -33,9 +36,23 @@ class Recipe(  # type: ignore[misc]  # report_to: one name here, several in the 
             self.tf32 = True  # products of 10-bit fractions, summed in float32: cuDNN's layers use them in any case
         super().__post_init__()
         self.dataloader_pin_memory &= self.device.type == "cuda"
-        if self.cell_type not in get_args(CellType):
-            raise TrainingError(f"--cell_type {self.cell_type}: there are {', '.join(get_args(CellType))}")
         self.reading = reading_of(self)
+
+
+def model_config(recipe, tokenizer: PreTrainedTokenizerFast, **more: Any) -> CharLstmConfig:
+    """The configuration of a new model of the recipe's sizes for the tokenizer's alphabet, or words.
+
+    Raises:
+        TrainingError: a size or a rate that no model can have.
+    """
+    sizes = {name: getattr(recipe, name) for name in SIZES}
+    newline = tokenizer.get_vocab().get("\n")  # words have none
+    try:
+        return CharLstmConfig(
+            vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, bos_token_id=newline, **sizes, **more
+        )
+    except StrictDataclassError as error:
+        raise TrainingError(str(error)) from error
 
 
 def read_recipe(name: str) -> dict[str, Any]:

@@ -2,38 +2,27 @@
 
 import logging
 from pathlib import Path
-from typing import cast
 
 from accelerate.utils import set_seed
 from transformers import GenerationConfig, PreTrainedTokenizerFast
 
-from ..configuration_char_lstm import CellType, CharLstmConfig
 from ..errors import TrainingError
 from ..files import replaced_files
 from ..loading import load
 from ..modeling_char_lstm import CharLstmForCausalLM
 from .checkpoints import AverageWeights, MarkWholeCheckpoints, claim, reporting_failed_write
-from .recipe import Recipe
+from .recipe import Recipe, model_config
 from .trainer import CharTrainer, StopInTime, WatchItLearn
 
 logger = logging.getLogger("train")
 
+DROPOUTS = ("input_dropout", "hidden_dropout", "output_dropout", "locked_dropout")
+
 
 def make_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> CharLstmForCausalLM:
     """A new model of the recipe's sizes for the tokenizer's alphabet."""
-    config = CharLstmConfig(
-        vocab_size=len(tokenizer),
-        embedding_size=recipe.embedding_size,
-        hidden_size=recipe.hidden_size,
-        num_hidden_layers=recipe.num_hidden_layers,
-        cell_type=cast(CellType, recipe.cell_type),
-        input_dropout=recipe.input_dropout,
-        hidden_dropout=recipe.hidden_dropout,
-        output_dropout=recipe.output_dropout,
-        locked_dropout=recipe.locked_dropout,
-        pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=tokenizer.get_vocab()["\n"],
-    )
+    dropouts = {name: getattr(recipe, name) for name in DROPOUTS}
+    config = model_config(recipe, tokenizer, **dropouts)
     model = CharLstmForCausalLM(config)
     model.generation_config = GenerationConfig(
         do_sample=True,
@@ -51,7 +40,7 @@ def make_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> CharLstmFo
 def load_to_tune(recipe: Recipe) -> tuple[CharLstmForCausalLM, PreTrainedTokenizerFast]:
     """The model to start from, with the recipe's dropout, and its tokenizer."""
     model, tokenizer = load(str(recipe.init_from))
-    for name in ("input_dropout", "hidden_dropout", "output_dropout", "locked_dropout"):
+    for name in DROPOUTS:
         setattr(model.config, name, getattr(recipe, name))
     known, model = model, CharLstmForCausalLM(model.config)  # made anew, with the recipe's dropout
     model.load_state_dict(known.state_dict())

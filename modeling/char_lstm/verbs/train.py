@@ -22,9 +22,6 @@ EPILOG = "--help_all lists the fields of transformers' TrainingArguments too; al
 def main(argv: list[str]) -> None:
     help_if_asked(argv, GROUPS, __doc__, EPILOG)
 
-    from huggingface_hub.errors import StrictDataclassError
-
-    from ..errors import TrainingError
     from ..training.run import train
 
     recipe = read_command(argv)
@@ -36,8 +33,6 @@ def main(argv: list[str]) -> None:
         check_publishing(recipe)
     try:
         trainer = train(recipe)
-    except StrictDataclassError as error:  # a size that no model can have
-        raise TrainingError(str(error)) from error
     except KeyboardInterrupt:
         raise KeyboardInterrupt("; the same command goes on from the last checkpoint") from None
     if publishes and trainer.is_world_process_zero():

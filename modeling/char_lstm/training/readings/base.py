@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast, Trainer, TrainerCallback
 
 from ...corpus.build import build_corpus, load_corpus
 from ...corpus.sequences import FEATURES, cut_rows, encode_rows
-from ...errors import TrainingError
+from ...errors import CorpusError, TrainingError
 from ...tokenization_char_lstm import normalise
 
 DEFAULT_CORPUS = Path("data/alice")
@@ -112,7 +112,11 @@ def open_corpus(recipe) -> tuple[DatasetDict, PreTrainedTokenizerFast]:
             build_corpus(DEFAULT_CORPUS)
     source = recipe.dataset
     if not Path(source).is_dir():
-        source = snapshot_download(source, repo_type="dataset", allow_patterns="tokenizer*")
+        try:
+            source = snapshot_download(source, repo_type="dataset", allow_patterns="tokenizer*")
+        except (OSError, ValueError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise CorpusError(f"--dataset {source}: no such folder here, and the Hub gives none: {reason}") from error
     return load_corpus(recipe.dataset), PreTrainedTokenizerFast.from_pretrained(source)
 
 

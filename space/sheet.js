@@ -1,15 +1,15 @@
-// Draws what stands on a sheet; runs as the body of a function of `element`, `props` and `watch`.
+// Draws a sheet; runs as the body of a function of `element`, `props` and `watch`.
 const $ = name => element.querySelector("." + name);
 const show = (name, text) => { $(name).hidden = !text; $(name).textContent = text || ""; };
 
-function pieces(text, spans) {  // nodes: the copies marked, the rest plain; a copy begins where the one before it ends
+function pieces(text, spans) {  // nodes: the copies marked, the rest plain; where two copies overlap, the second begins where the first ends
   const nodes = [];
   let end = 0;
   for (const [from, to] of spans) {
     const mark = document.createElement("mark");
     const start = Math.max(from, end);
     mark.textContent = text.slice(start, to);
-    mark.title = `${to - from} characters that stand in the book`;
+    mark.title = `${to - from} characters copied from the book`;
     nodes.push(text.slice(end, start), mark);
     end = to;
   }
@@ -25,10 +25,10 @@ function draw() {
   $("count").textContent = text ? `${text.length} characters` : "";
   $("verdict").hidden = !novelty;
   if (novelty) {
-    $("share").textContent = `${Math.round(100 * novelty.share_new)} % new`;
+    $("share").textContent = `${Math.round(100 * novelty.share_new)}% new`;
     $("copies").textContent = novelty.spans.length
-      ? `What is marked stands in the book for 20 characters or more; the longest copy has ${novelty.longest_copy}.`
-      : `No 20 characters of it stand in the book; the longest passage that does has ${novelty.longest_copy}.`;
+      ? `Marked passages of 20 characters or more are copied from the book; the longest has ${novelty.longest_copy}.`
+      : `No passage of 20 characters is copied from the book; the longest that appears there has ${novelty.longest_copy}.`;
   }
   $("copy").hidden = !text;
   $("link").hidden = !(text && link);

@@ -161,6 +161,11 @@ def test_importing_the_package_brings_nothing_heavy():
     assert run(f"import sys, char_lstm; print(*{HEAVY | FRAMEWORKS!r} & sys.modules.keys())") == ""
 
 
+@pytest.mark.parametrize("name", ["GPT2LMHeadModel", "AutoModel", "Trainer"])
+def test_the_library_is_imported_as_ever_after_the_package(name):
+    assert run(f"import char_lstm; from transformers import {name}; print({name}.__name__)") == name
+
+
 def test_importing_a_flat_file_brings_nothing_heavy_that_the_frameworks_did_not_bring():
     lines = ["import importlib, sys", f"heavy = {HEAVY!r}"]
     for path in FLAT:

@@ -1,4 +1,4 @@
-"""The Space as a person meets it: a real Chromium, at the width of a desk and of a phone, light and dark."""
+"""The Space as a visitor meets it: a real Chromium, at the width of a desk and of a phone, light and dark."""
 
 import re
 import shutil
@@ -16,7 +16,7 @@ WIDTHS = {"desk": (1280, 900), "phone": (390, 844)}
 
 @pytest.fixture(scope="module")
 def url():
-    from space import app
+    import app
 
     demo = app.build()
     yield demo.launch(prevent_thread_lock=True, quiet=True, **app.LOOKS, **app.SERVING)[1].rstrip("/")
@@ -82,7 +82,7 @@ def look_inside(page):
     return page.get_by_role("listbox", name="The text")
 
 
-def test_500_characters_stream_in_and_what_stands_in_the_book_is_marked(visit):
+def test_500_characters_stream_in_and_what_appears_in_the_book_is_marked(visit):
     page = visit()
     page.evaluate("""() => {
         window.lengths = new Set();
@@ -98,16 +98,16 @@ def test_500_characters_stream_in_and_what_stands_in_the_book_is_marked(visit):
 
 
 def test_stop_ends_the_text_midway(visit, monkeypatch):
-    from space import app
+    import writing
 
-    go_on, stream_text = threading.Event(), app.stream_text
+    go_on, stream_text = threading.Event(), writing.stream_text
 
     def slow_stream(*args, **settings):
         for character in stream_text(*args, **settings):
             go_on.wait(20 / 500)
             yield character
 
-    monkeypatch.setattr(app, "stream_text", slow_stream)
+    monkeypatch.setattr(writing, "stream_text", slow_stream)
     page = visit()
     page.get_by_role("button", name="Write 500 characters", exact=True).click()
     page.wait_for_function("document.querySelector('.sheet .text').textContent.length >= 20")
@@ -125,9 +125,9 @@ def test_stop_ends_the_text_midway(visit, monkeypatch):
 
 
 def test_a_new_text_takes_the_place_of_one_that_is_still_being_written(visit, monkeypatch):
-    from space import app
+    import writing
 
-    ended, stream_text = threading.Semaphore(0), app.stream_text
+    ended, stream_text = threading.Semaphore(0), writing.stream_text
 
     def slow_stream(*args, **settings):
         try:
@@ -137,7 +137,7 @@ def test_a_new_text_takes_the_place_of_one_that_is_still_being_written(visit, mo
         finally:
             ended.release()
 
-    monkeypatch.setattr(app, "stream_text", slow_stream)
+    monkeypatch.setattr(writing, "stream_text", slow_stream)
     page = visit()
     for _ in range(2):
         page.get_by_role("button", name="Write 500 characters", exact=True).click()
@@ -178,7 +178,7 @@ def test_the_keyboard_walks_through_the_text_and_nothing_is_asked_of_the_server(
     page = visit(width)
     text = "alice was" + write(page)
     listbox = look_inside(page)
-    page.wait_for_function("!document.querySelector('.hangs').textContent.startsWith('Being')")
+    page.wait_for_function("!document.querySelector('.depends').textContent.startsWith('Computing')")
     asked = []
     page.on("request", lambda request: asked.append(request.url))
     listbox.focus()
@@ -194,7 +194,7 @@ def test_the_keyboard_walks_through_the_text_and_nothing_is_asked_of_the_server(
     words, gates = page.locator(".words").text_content(), page.locator(".gates").text_content()
     surprise = re.search(r"([\d.]+) nats of surprise", words)[1]
     assert float(surprise) == pytest.approx(seen.surprisal[third_space], abs=0.006)  # rounded to 3 digits, then to 2
-    kept = re.search(r"the forget gates kept (\d+)\u00a0% in layer 1 and (\d+)\u00a0% in layer 2", gates).groups()
+    kept = re.search(r"the forget gates kept (\d+)% of the past in layer 1 and (\d+)% in layer 2", gates).groups()
     means = [100 * layer[third_space].mean() for layer in seen.gates["forget"]]
     assert [int(share) for share in kept] == pytest.approx(means, abs=0.6)
     page.keyboard.press("ArrowDown")
@@ -280,8 +280,8 @@ def test_markup_in_a_prompt_and_in_a_text_is_shown_and_never_becomes_part_of_the
     """By a model that keeps every mark and capital, since the packaged ones forget them."""
     from transformers import GenerationConfig
 
+    import models
     from char_lstm import CharLstmConfig, CharLstmForCausalLM, build_tokenizer, load, load_decoder
-    from space import app
 
     tokenizer = build_tokenizer([MARKUP], lowercase=False, strip_punctuation=False)
     model = CharLstmForCausalLM(CharLstmConfig(vocab_size=len(tokenizer), hidden_size=8))
@@ -290,8 +290,8 @@ def test_markup_in_a_prompt_and_in_a_text_is_shown_and_never_becomes_part_of_the
     )
     model.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    monkeypatch.setattr(app, "writer", lambda name: load_decoder(tmp_path))
-    monkeypatch.setattr(app, "reader", lambda name: load(tmp_path))
+    monkeypatch.setattr(models, "decoder_of", lambda name: load_decoder(tmp_path))
+    monkeypatch.setattr(models, "model_of", lambda name: load(tmp_path))
     page = visit()
     page.get_by_label("Begin with").first.fill(MARKUP)
     page.get_by_role("button", name="Write 500 characters", exact=True).click()

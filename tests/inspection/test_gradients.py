@@ -8,14 +8,14 @@ import torch
 
 from char_lstm import cli, inspect_text, normalise
 from char_lstm.cells import CELL_STEPS, initial_state, unroll
-from char_lstm.inspection.gradients import REACH, READ, gradient_back, times_three, why
+from char_lstm.inspection.gradients import CHARACTERS_READ, REACH, explain_by_layer, gradient_sizes, multiply_by_three
 
 CELLS = ["rnn", "lstm", "gru"]
 
 
 @pytest.fixture
 def read(tokenizer, story):
-    return normalise(tokenizer, story)[:READ]
+    return normalise(tokenizer, story)[:CHARACTERS_READ]
 
 
 def test_the_gradient_is_what_autograd_gives_through_the_models_layers(make_model, tokenizer, read):
@@ -25,17 +25,17 @@ def test_the_gradient_is_what_autograd_gives_through_the_models_layers(make_mode
         vectors = model.get_input_embeddings()(torch.tensor([[1, *ids]])).detach().requires_grad_()
         scores = model(inputs_embeds=vectors).logits[0].log_softmax(dim=1)
         logs = []
-        for spot in [REACH, READ - 1]:
+        for spot in [REACH, CHARACTERS_READ - 1]:
             (gradient,) = torch.autograd.grad(scores[spot, ids[spot]], vectors, retain_graph=True)
             logs.append(gradient[0, spot - REACH + 1 : spot + 1].norm(dim=1).log().flip(0).numpy())
-        sizes = gradient_back(inspect_text(model, tokenizer, read), positions=2)
+        sizes = gradient_sizes(inspect_text(model, tokenizer, read), positions=2)
         np.testing.assert_allclose(np.log(sizes), np.mean(logs, axis=0), atol=1e-6)
 
 
 def test_the_product_of_an_rnn_is_that_of_tanh_slopes_and_recurrent_weights(make_model, tokenizer, read):
     model = make_model(cell_type="rnn").double()
     seen = inspect_text(model, tokenizer, read)
-    for index, figures in enumerate(why(model, tokenizer, seen)):
+    for index, figures in enumerate(explain_by_layer(model, tokenizer, seen)):
         product = np.eye(16)
         for output in seen.cell_state[index, -REACH:]:
             product = np.diag(1 - output**2) @ model.model.layers[index].weight_hh_l0.detach().numpy() @ product
@@ -62,14 +62,14 @@ def test_the_product_of_a_gated_cell_is_that_of_its_jacobians(make_model, tokeni
             product = torch.autograd.functional.jacobian(one_step, state)[0, :, 0] @ product
             state = one_step(state).detach()
         expected = torch.linalg.matrix_norm(product, 2).item() ** (1 / REACH)
-        assert why(model, tokenizer, seen)[0]["product_per_step"] == pytest.approx(expected)
+        assert explain_by_layer(model, tokenizer, seen)[0]["product_per_step"] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("cell_type", "keeper"), [("lstm", "forget"), ("gru", "update")])
 def test_what_is_kept_is_that_of_the_most_open_gate(make_model, tokenizer, read, cell_type, keeper):
     model = make_model(cell_type=cell_type).double()
     seen = inspect_text(model, tokenizer, read)
-    for layer, figures in enumerate(why(model, tokenizer, seen)):
+    for layer, figures in enumerate(explain_by_layer(model, tokenizer, seen)):
         geometric_means = np.exp(np.log(seen.gates[keeper][layer, -REACH:]).mean(axis=0))
         assert figures["kept_per_step"] == pytest.approx(geometric_means.max())
         assert figures["mean_kept"] == pytest.approx(seen.gates[keeper][layer, -REACH:].mean())
@@ -81,14 +81,14 @@ def test_the_weights_and_slopes_are_those_of_the_candidate(make_model, tokenizer
         seen = inspect_text(model, tokenizer, read)
         block = model.model.layers[1].weight_hh_l0.detach()[{"rnn": slice(0, 16)}.get(cell_type, slice(32, 48))]
         tanh = seen.gates["candidate"] if cell_type != "rnn" else seen.cell_state
-        figures = why(model, tokenizer, seen)[1]
+        figures = explain_by_layer(model, tokenizer, seen)[1]
         assert figures["spectral_radius"] == pytest.approx(torch.linalg.eigvals(block).abs().max().item())
         assert figures["largest_singular_value"] == pytest.approx(torch.linalg.svdvals(block)[0].item())
         assert figures["mean_tanh_slope"] == pytest.approx((1 - tanh[1, -REACH:] ** 2).mean())
 
 
 def test_a_value_multiplied_by_three_explodes_and_under_tanh_its_gradient_vanishes():
-    numbers = times_three(steps=12)
+    numbers = multiply_by_three(steps=12)
     x = torch.tensor(0.1, dtype=torch.float64, requires_grad=True)
     y = x
     for _ in range(12):
@@ -106,16 +106,17 @@ def options(make_model, tokenizer, story, tmp_path):
         make_model(cell_type=cell_type).save_pretrained(tmp_path / cell_type)
         tokenizer.save_pretrained(tmp_path / cell_type)
     results = {name: str(tmp_path / "results" / name) for name in ("json", "png", "times_three_png")}
-    return {"text": str(tmp_path / "story.txt"), "positions": 3} | results
+    return {"text": str(tmp_path / "story.txt"), "positions": "3"} | results
 
 
-def run(options, models):
-    arguments = [argument for name, value in options.items() for argument in (f"--{name}", str(value))]
-    cli.run("vanishing", [*arguments, "--models", *models])
+def run(options, *models):
+    cli.run(
+        "vanishing", [part for name, value in options.items() for part in (f"--{name}", value)] + ["--models", *models]
+    )
 
 
 def test_one_run_gives_two_figures_and_their_numbers(options, tmp_path):
-    run(options, [str(tmp_path / cell_type) for cell_type in CELLS])
+    run(options, *(str(tmp_path / cell_type) for cell_type in CELLS))
     assert sorted(path.name for path in (tmp_path / "results").iterdir()) == ["json", "png", "times_three_png"]
     for name in ("png", "times_three_png"):
         assert (tmp_path / "results" / name).read_bytes().startswith(b"\x89PNG")
@@ -144,7 +145,7 @@ def test_bad_input_is_one_clear_line_and_exit_code_2(options, tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     (tmp_path / "short").write_text("a short text", encoding="utf-8")
     with pytest.raises(SystemExit) as stopped:
-        run(options | change, [str(tmp_path / "lstm")])
+        run(options | change, str(tmp_path / "lstm"))
     assert stopped.value.code == 2
     assert says in capsys.readouterr().err.splitlines()[-1]
     assert not (tmp_path / "results").exists()

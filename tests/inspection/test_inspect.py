@@ -125,7 +125,7 @@ def test_the_connectivity_is_the_gradient_through_the_models_layers(model, read,
     np.testing.assert_allclose(connectivity, reference_connectivity(model, read, position), atol=1e-5, rtol=1e-3)
 
 
-def test_a_prediction_hangs_on_earlier_characters_alone(inspection):
+def test_a_prediction_depends_on_earlier_characters_alone(inspection):
     connectivity = inspection.connectivity(20)
     assert (connectivity[:20] > 0).all()
     assert not connectivity[20:].any()

@@ -1,4 +1,4 @@
-"""The inspection page stands alone, holds what the inspector saw, and no text breaks it."""
+"""The inspection page is self-contained, holds what the inspector saw, and no text breaks it."""
 
 import json
 import re
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from char_lstm import build_tokenizer, cli, inspect_text
-from char_lstm.inspection import page as inspector
+from char_lstm.inspection.page import inspector_data, telling_cells
 
 TEXT = "Nobody had told Tamsin. The lamp was as tall as a wardrobe."
 HOSTILE = '</script><script>alert(1)</script><!-- <img src=x> & {{ inspection }} \u2028 \\ "'
@@ -50,7 +50,7 @@ def test_the_page_holds_what_the_inspector_saw(page, model, tokenizer):
 
 @pytest.mark.parametrize("cell_type", ["lstm", "gru", "rnn"])
 def test_every_cell_has_its_page(make_model, tokenizer, cell_type):
-    at_once, data = inspector.inspector_data(make_model(cell_type=cell_type), tokenizer, TEXT, "tiny")
+    at_once, data = inspector_data(make_model(cell_type=cell_type), tokenizer, TEXT, "tiny")
     assert at_once == data | {"connectivity": None}
     gates = {"lstm": 4, "gru": 3, "rnn": 0}[cell_type]
     assert len(data["quantities"]) == 1 + gates
@@ -59,7 +59,7 @@ def test_every_cell_has_its_page(make_model, tokenizer, cell_type):
 
 def test_the_cells_shown_are_the_liveliest_and_those_that_keep(model, tokenizer):
     seen = inspect_text(model, tokenizer, TEXT)
-    chosen = inspector.telling_cells(seen, "forget")
+    chosen = telling_cells(seen, "forget")
     swing, held = np.tanh(seen.cell_state).std(axis=1), seen.gates["forget"].mean(axis=1)
     ranked = sorted(((layer, unit) for layer in range(2) for unit in range(16)), key=lambda cell: -swing[cell])
     swinging = [cell[:2] for cell in chosen if cell[2] == "swings most"]

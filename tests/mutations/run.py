@@ -50,7 +50,7 @@ def run_tests(tests: list[str], mutation: Mutation | None) -> tuple[bool, str]:
             (folder / mutation.file).write_text(mutation.broken(), encoding="utf-8")
         os.chdir(folder)
         os.environ["PYTHONPATH"] = str(folder / "modeling")  # for the processes that tests start
-        outcome = pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-o", "pythonpath=. modeling", *tests])
+        outcome = pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-o", "pythonpath=. modeling space", *tests])
         os.chdir(ROOT)
     if outcome not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         raise RuntimeError(f"{' '.join(tests)} could not run\n{output.getvalue()}")

@@ -1,9 +1,9 @@
 """Starts the Space and asks it once, with the Python that runs this: one where its requirements alone are installed.
 
-PYTHONPATH=modeling:scripts .venv-space/bin/python tests/space/starts.py
+PYTHONPATH=modeling .venv-space/bin/python -m tests.space.starts
 """
 
-from benchmarks.serving import connected, served
+from scripts.benchmarks.serving import connected, served
 
 if __name__ == "__main__":
     with served("space/app.py") as (process, address):

@@ -6,9 +6,9 @@ from random import Random
 import httpx
 import pytest
 
+import app
 from char_lstm import generate_text, load_decoder
 from scripts.benchmarks.serving import connected, resident_megabytes, served
-from space import app
 from tests.conftest import ALICE
 
 pytestmark = pytest.mark.slow

@@ -18,9 +18,13 @@ from gradio_client import Client
 from gradio_client.exceptions import AppError
 from packaging.requirements import Requirement
 
+import app
+import models
+import reading
+import sheets
+import writing
 from char_lstm import NoveltyIndex, generate_text, load, load_decoder, measure_novelty
-from char_lstm.inspection import page as inspector
-from space import app
+from char_lstm.inspection.page import inspector_data
 from tests.conftest import ALICE, ROOT
 
 SECONDS = 15  # that a test waits for what should come at once
@@ -65,7 +69,7 @@ class TestWriting:
 
     def test_the_text_streams_in(self, client):
         so_far = list(client.submit(seed=7, api_name="/generate"))
-        assert len(so_far) == 500 / app.AT_ONCE
+        assert len(so_far) == 500 / writing.UPDATE
         assert all(after.startswith(before) for before, after in pairwise(so_far))
 
     def test_twenty_at_once_get_each_their_own_text(self, client, alice):
@@ -84,7 +88,7 @@ class TestLimits:
     @pytest.mark.parametrize(
         ("given", "says"),
         [
-            ({"prompt": "a" * 1001}, "The prompt has 1001 characters; at most 1000 can be read."),
+            ({"prompt": "a" * 1001}, "The prompt has 1001 characters; the limit is 1000."),
             ({"max_new_tokens": 0}, "1"),
             ({"max_new_tokens": 5001}, "5000"),
             ({"temperature": 2.5}, "2"),
@@ -166,8 +170,8 @@ class TestSlots:
             finally:
                 slowed.ended.release()
 
-        stream_text = app.stream_text
-        monkeypatch.setattr(app, "stream_text", slow_stream)
+        stream_text = writing.stream_text
+        monkeypatch.setattr(writing, "stream_text", slow_stream)
         yield slowed
         slowed.pause.set()
 
@@ -187,7 +191,7 @@ class TestSlots:
 
     def test_leaving_frees_the_place(self, slowed, client, url):
         (number,) = (d["id"] for d in client.config["dependencies"] if d["api_name"] == "generate")
-        fields = ["", app.DEFAULT, 0.6, 0, 1, 7, 500, None]
+        fields = ["", models.DEFAULT, 0.6, 0, 1, 7, 500, None]
         for place in range(app.PLACES):
             session = {"session_hash": f"leaving{place}"}
             httpx.post(f"{url}gradio_api/queue/join", json={"data": fields, "fn_index": number} | session)
@@ -198,11 +202,11 @@ class TestSlots:
 
 class TestInside:
     def test_the_inspection_is_the_packages(self, client):
-        *_, wanted = inspector.inspector_data(*load(ALICE), "Alice was tired.", "alice")
+        *_, wanted = inspector_data(*load(ALICE), "Alice was tired.", "alice")
         assert client.predict("Alice was tired.", api_name="/inspect") == json.loads(json.dumps(wanted))
 
     def test_the_page_has_it_before_its_slowest_part(self):
-        at_once, whole = map(json.loads, app.look("alice", "alice_gru"))
+        at_once, whole = map(json.loads, reading.stream_inspection("alice", "alice_gru"))
         assert at_once["connectivity"] is None
         assert at_once | {"connectivity": whole["connectivity"]} == whole
 
@@ -211,34 +215,34 @@ class TestSheet:
     FIELDS = ("“Off with her!”", "alice", 0.7, 4, 0.9, 12, 500)
 
     def test_it_shows_the_prompt_as_the_model_reads_it(self):
-        sheet, read, *_ = app.lay_out(*self.FIELDS)
+        sheet, read, *_ = sheets.begin_text(*self.FIELDS)
         assert (sheet["prompt"], sheet["changed"], read) == (" off with her\n", True, " off with her\n")
-        assert not app.empty_sheet("off with her", "alice")["changed"]
+        assert not sheets.blank_sheet("off with her", "alice")["changed"]
 
     def test_its_link_holds_prompt_settings_and_seed(self):
-        sheet, _, seed, _ = app.lay_out(*self.FIELDS)
+        sheet, _, seed, _ = sheets.begin_text(*self.FIELDS)
         assert seed == 12
         link = {name: value for name, (value,) in parse_qs(sheet["link"].removeprefix("?")).items()}
-        assert link == dict(zip(app.FIELDS, map(str, self.FIELDS), strict=True))
+        assert link == dict(zip(sheets.FIELDS, map(str, self.FIELDS), strict=True))
 
     def test_a_seed_left_out_is_drawn_and_part_of_the_link(self):
-        sheet, _, seed, _ = app.lay_out(*self.FIELDS[:5], None, 500)
+        sheet, _, seed, _ = sheets.begin_text(*self.FIELDS[:5], None, 500)
         assert isinstance(seed, int)
         assert f"seed={seed}&" in sheet["link"]
 
-    def test_it_marks_what_stands_in_the_book(self, alice):
+    def test_it_marks_what_appears_in_the_book(self, alice):
         text = generate_text(*alice, temperature=0)
         found = measure_novelty(text, NoveltyIndex.load(ALICE))
-        assert app.judge(text, "alice")["novelty"] == vars(found)
-        assert app.judge("", "alice")["novelty"] is None
+        assert sheets.mark_copies(text, "alice")["novelty"] == vars(found)
+        assert sheets.mark_copies("", "alice")["novelty"] is None
 
 
 class TestStart:
     def test_the_model_comes_from_the_environment_else_it_is_alice(self, monkeypatch):
         monkeypatch.delenv("MODEL_ID", raising=False)
-        assert next(iter(app.available_models().items())) == ("alice", str(ALICE))
+        assert next(iter(models.available_models().items())) == ("alice", str(ALICE))
         monkeypatch.setenv("MODEL_ID", "someone/char-lstm-dickens")
-        first, *others = app.available_models().items()
+        first, *others = models.available_models().items()
         assert first == ("char-lstm-dickens", "someone/char-lstm-dickens")
         assert ("alice_gru", str(ALICE.parent / "alice_gru")) in others
 
@@ -251,8 +255,8 @@ class TestStart:
             threading.Event().wait(0.01)  # lets the others come
             inside.remove(name)
 
-        monkeypatch.setattr(app, "load", load)
-        threads = [threading.Thread(target=app.reader.__wrapped__, args=("alice",)) for _ in range(4)]
+        monkeypatch.setattr(models, "load", load)
+        threads = [threading.Thread(target=models.model_of.__wrapped__, args=("alice",)) for _ in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -261,20 +265,20 @@ class TestStart:
 
     def test_a_broken_model_gives_a_page_that_says_so(self, monkeypatch, saved):
         (saved / "model.safetensors").write_bytes(b"no weights")
-        monkeypatch.setitem(app.MODELS, "broken", str(saved))
-        monkeypatch.setattr(app, "DEFAULT", "broken")
+        monkeypatch.setitem(models.MODELS, "broken", str(saved))
+        monkeypatch.setattr(models, "DEFAULT", "broken")
         (words,) = (block["props"]["value"] for block in app.build().config["components"])
         assert "model.safetensors is broken" in words
 
     def test_the_page_needs_no_torch_and_runs_where_a_gpu_function_is_asked_for(self, tmp_path):
         (tmp_path / "spaces.py").write_text("def GPU(function): print('registered', function())")
-        script = "from space import app; app.build(); import sys; print('torch' in sys.modules)"
+        script = "import app; app.build(); import sys; print('torch' in sys.modules)"
         run = subprocess.run(
             [sys.executable, "-c", script],
             capture_output=True,
             text=True,
             check=True,
-            cwd=ROOT,
+            cwd=ROOT / "space",
             env=os.environ | {"SPACES_ZERO_GPU": "true", "PYTHONPATH": f"{tmp_path}:{ROOT / 'modeling'}"},
         )
         assert run.stdout.split("\n")[-3:] == ["registered None", "False", ""]

@@ -1,19 +1,20 @@
-"""How far back a gradient reaches in an RNN, an LSTM and a GRU, before and after training, and why.
+"""How far back a gradient reaches in an RNN, an LSTM and a GRU before and after training, and why.
 
-"Before training" is a fresh model of the same configuration: orthogonal recurrent weights, and a forget gate that
-starts open.
+"Before training" means a fresh model of the same configuration, with orthogonal recurrent weights and, in an LSTM, a
+forget gate that starts open.
 """
 
 import copy
 import io
-from json import dumps
+import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 
-from ..cells import CELL_STEPS, KEEPER, unroll
+from ..cells import CELL_STEPS, KEEPER, State, unroll
 from ..files import write_file
 from ..loading import load
 from ..modeling_char_lstm import CharLstmForCausalLM
@@ -21,41 +22,44 @@ from ..paths import packaged_model
 from ..tokenization_char_lstm import normalise
 from .inspect import Inspection, inspect_text
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 REACH = 200  # characters back
-READ = 600  # characters of the text that are read
-CANDIDATE = {"rnn": 0, "gru": 2, "lstm": 2}  # its block among the recurrent weights
-COLOURS = {"rnn": "#D55E00", "lstm": "#0072B2", "gru": "#009E73"}  # Okabe & Ito 2008: told apart by every eye
+CHARACTERS_READ = 600  # from the middle of the text
+CANDIDATE_BLOCK = {"rnn": 0, "gru": 2, "lstm": 2}  # among the recurrent weights
+COLOURS = {"rnn": "#D55E00", "lstm": "#0072B2", "gru": "#009E73"}  # Okabe & Ito 2008: safe for the colour-blind
 
 
-def gradient_back(seen: Inspection, positions: int) -> np.ndarray:
-    """Size of a prediction's gradient 1..REACH characters before it, (REACH,): the geometric mean over positions."""
-    spots = np.linspace(REACH, len(seen.chars) - 1, positions).astype(int)
+def gradient_sizes(seen: Inspection, positions: int) -> np.ndarray:
+    """Sizes of a prediction's gradient 1..REACH characters back, (REACH,): geometric means over so many predictions."""
+    spots = np.linspace(REACH, len(seen.chars) - 1, positions).astype(int).tolist()
     rows = [sizes[spot - REACH : spot][::-1] for spot, sizes in zip(spots, seen.connectivity(spots), strict=True)]
     return np.exp(np.log(np.maximum(rows, np.finfo(float).tiny)).mean(axis=0))
 
 
-def why(model, tokenizer, seen: Inspection) -> list[dict[str, float]]:
-    """For each layer, what a gradient is multiplied by at each step back, over the last REACH steps of the text.
+def explain_by_layer(model, tokenizer, seen: Inspection) -> list[dict[str, float]]:
+    """For each layer, what multiplies a gradient at each step back, over the last REACH steps of the text.
 
-    A step's Jacobian is diag(tanh') W in an RNN; an LSTM and a GRU add a path straight through the forget or update
-    gate, whose product is that of plain numbers below 1, a cell by itself. `product_per_step` is the largest singular
-    value of the product of the Jacobians, a step's share (its REACH-th root); `kept_per_step` is the same of the
-    straight path alone, that is, of the cell whose gate stays open the most.
+    The Jacobian of one step is diag(tanh') W in an RNN. An LSTM or a GRU adds a direct path through its forget or
+    update gate, which multiplies each cell by itself, by a plain number below 1. `product_per_step` is the largest
+    singular value of the product of all the Jacobians, as a geometric mean per step (its REACH-th root);
+    `kept_per_step` is the same for the direct path alone, that is, for the cell whose gate stays open the most.
     """
     cell = model.config.cell_type
     outputs = seen.gates["output"] * np.tanh(seen.cell_state) if cell == "lstm" else seen.cell_state
     tanh_outputs = seen.gates.get("candidate", outputs)[:, -REACH:]  # (layers, REACH, hidden)
-    read = torch.tensor(tokenizer.convert_tokens_to_ids(seen.chars[-REACH - 1 : -1]))  # by the last REACH steps
-    inputs = model.get_input_embeddings()(read).detach()  # (REACH, input)
+    ids = torch.tensor(tokenizer.convert_tokens_to_ids(seen.chars[-REACH - 1 : -1]))  # that the last REACH steps read
+    inputs = model.get_input_embeddings()(ids).detach()  # (REACH, input)
     layers = []
     for index, layer in enumerate(model.model.layers):
-        start = [torch.from_numpy(states[index, -REACH - 1 : -REACH]) for states in (outputs, seen.cell_state)]
-        weight = layer.weight_hh_l0.detach().split(model.config.hidden_size)[CANDIDATE[cell]].numpy()
+        h, c = (torch.from_numpy(states[index, -REACH - 1 : -REACH]) for states in (outputs, seen.cell_state))
+        weight = layer.weight_hh_l0.detach().split(model.config.hidden_size)[CANDIDATE_BLOCK[cell]].numpy()
         figures = {
             "mean_tanh_slope": (1 - tanh_outputs[index] ** 2).mean(),  # tanh' = 1 - tanh^2
             "spectral_radius": np.abs(np.linalg.eigvals(weight)).max(),
             "largest_singular_value": np.linalg.norm(weight, 2),
-            "product_per_step": size_of_product(cell, layer, inputs, start) ** (1 / REACH),
+            "product_per_step": jacobian_norm(cell, layer, inputs, (h, c)) ** (1 / REACH),
         }
         if cell in KEEPER:
             kept = seen.gates[KEEPER[cell]][index, -REACH:]  # (REACH, hidden)
@@ -65,36 +69,37 @@ def why(model, tokenizer, seen: Inspection) -> list[dict[str, float]]:
     return layers
 
 
-def size_of_product(cell: str, layer, inputs: torch.Tensor, start: list[torch.Tensor]) -> float:
-    """Largest singular value of the Jacobian of a layer's last state with respect to `start`, through all inputs."""
-    start = [part.requires_grad_() for part in start]  # h and c, each (1, hidden)
+def jacobian_norm(cell: str, layer, inputs: torch.Tensor, start: State) -> float:
+    """Largest singular value of the Jacobian of a layer's last state with respect to `start`, across all inputs."""
+    start = start[0].requires_grad_(), start[1].requires_grad_()  # h and c, each (1, hidden)
     last = unroll(CELL_STEPS[cell], layer, inputs.split(1), start)[-1]
-    parts = 2 if cell == "lstm" else 1  # the state of the others is h alone
+    parts = 2 if cell == "lstm" else 1  # the other cells have no state but h
     carried = torch.cat([last.output, last.cell_state][:parts], dim=1)[0]  # (parts * hidden,)
     rows = torch.autograd.grad(carried, start[:parts], torch.eye(len(carried)).to(carried), is_grads_batched=True)
     return torch.linalg.matrix_norm(torch.cat(rows, dim=2)[:, 0], 2).item()
 
 
-def measure(model, tokenizer, text: str, positions: int) -> dict:
-    """The gradient's sizes, what remains of it each step back, and why. In double precision: sizes fall below 1e-38."""
+def measure_gradients(model, tokenizer, text: str, positions: int) -> dict:
+    """A gradient's sizes, what each step back leaves of it, and why. In double precision: some are below 1e-38."""
     model = model.double()
     seen = inspect_text(model, tokenizer, text)
-    sizes, half = gradient_back(seen, positions), REACH // 2  # the farther half: short ways no longer count there
+    sizes, half = gradient_sizes(seen, positions), REACH // 2  # only the farther half decays at a steady rate
     return {
         "nats_per_char": float(seen.surprisal.mean()),
         "gradient": [float(f"{size:.6g}") for size in sizes],
         "measured_per_step": float((sizes[-1] / sizes[half - 1]) ** (1 / (REACH - half))),
-        "layers": why(model, tokenizer, seen),
+        "layers": explain_by_layer(model, tokenizer, seen),
     }
 
 
 def compare_with_untrained(model_id: str | Path, text: str, positions: int, seed: int) -> dict:
-    """One model as it started and as training left it."""
+    """The measurements of one model before and after training."""
     trained, tokenizer = load(model_id)
-    read = normalise(tokenizer, text)
-    if len(read) < READ:
-        raise ValueError(f"the text has {len(read)} characters after normalising; {READ} are needed")
-    middle = (len(read) - READ) // 2
+    text = normalise(tokenizer, text)
+    if len(text) < CHARACTERS_READ:
+        raise ValueError(f"the text has {len(text)} characters after normalising; {CHARACTERS_READ} are needed")
+    start = (len(text) - CHARACTERS_READ) // 2
+    middle = text[start : start + CHARACTERS_READ]
     torch.manual_seed(seed)
     fresh = CharLstmForCausalLM(copy.deepcopy(trained.config)).eval()
     return {
@@ -103,13 +108,13 @@ def compare_with_untrained(model_id: str | Path, text: str, positions: int, seed
         "num_hidden_layers": trained.config.num_hidden_layers,
         "hidden_size": trained.config.hidden_size,
         "parameters": trained.num_parameters(only_trainable=True),
-        "before": measure(fresh, tokenizer, read[middle : middle + READ], positions),
-        "after": measure(trained, tokenizer, read[middle : middle + READ], positions),
+        "before": measure_gradients(fresh, tokenizer, middle, positions),
+        "after": measure_gradients(trained, tokenizer, middle, positions),
     }
 
 
-def times_three(steps: int = 12, start: float = 0.1) -> dict[str, list[float]]:
-    """A value multiplied by 3 again and again, and the gradient of each value with respect to the first."""
+def multiply_by_three(steps: int = 12, start: float = 0.1) -> dict[str, list[float]]:
+    """A value multiplied by 3 again and again, with and without tanh, and the gradients with respect to the first."""
     plain = start * 3.0 ** np.arange(steps + 1)
     squashed, gradient = [start], [1.0]
     for _ in range(steps):
@@ -123,8 +128,8 @@ def times_three(steps: int = 12, start: float = 0.1) -> dict[str, list[float]]:
     }
 
 
-def draw_gradients(models: list[dict], positions: int) -> Figure:
-    figure = Figure(figsize=(8, 4.8), dpi=150, layout="constrained")
+def draw_gradients(models: list[dict], positions: int) -> "Figure":
+    figure = _figure(8, 4.8)
     axes = figure.add_subplot()
     for entry in models:
         for when, style in [("before", "--"), ("after", "-")]:
@@ -138,8 +143,8 @@ def draw_gradients(models: list[dict], positions: int) -> Figure:
     return figure
 
 
-def draw_times_three(numbers: dict[str, list[float]]) -> Figure:
-    figure = Figure(figsize=(8, 3.4), dpi=150, layout="constrained")
+def draw_times_three(numbers: dict[str, list[float]]) -> "Figure":
+    figure = _figure(8, 3.4)
     for axes, name, label in zip(
         figure.subplots(1, 2), ["value", "gradient"], ["the value", "its gradient back to the start"], strict=True
     ):
@@ -151,59 +156,66 @@ def draw_times_three(numbers: dict[str, list[float]]) -> Figure:
     return figure
 
 
+def _figure(width: float, height: float) -> "Figure":
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), dpi=150, layout="constrained")
+
+
 def _finish(axes) -> None:
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
 
 
-def _png(figure: Figure) -> bytes:
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format="png")
-    return drawn.getvalue()
+def _png(figure: "Figure") -> bytes:
+    png = io.BytesIO()
+    figure.savefig(png, format="png")
+    return png.getvalue()
 
 
 def report(
     text: str | Path,
     models: list[str] | None = None,
     *,
-    json: str | Path,
-    png: str | Path,
-    times_three_png: str | Path,
+    json_path: str | Path,
+    png_path: str | Path,
+    times_three_png_path: str | Path,
     positions: int = 20,
     seed: int = 0,
-) -> dict:
-    """Measures models, before and after training, on the middle of a text; writes numbers and figures.
+) -> None:
+    """Measures models before and after training on the middle of a text; writes and prints figures, and draws them.
 
     Args:
         text: a text file.
         models: folders or ids on the Hub; None for the packaged RNN, LSTM and GRU.
-        json, png, times_three_png: the files to write.
-        positions: predictions that a gradient is averaged over.
-        seed: of the untrained weights.
+        json_path, png_path, times_three_png_path: the files to write.
+        positions: the number of predictions that a gradient is averaged over.
+        seed: the seed of the untrained weights.
 
     Raises:
-        ValueError: no position, or too short a text.
+        ValueError: there are no positions, or the text is too short.
     """
     if positions < 1:
         raise ValueError(f"--positions must be at least 1, got {positions}")
-    models = models or [packaged_model(name) for name in ("alice_rnn", "alice", "alice_gru")]
-    read = Path(text).read_text(encoding="utf-8-sig", errors="replace")
+    content = Path(text).read_text(encoding="utf-8-sig", errors="replace")
+    model_ids: Sequence[str | Path] = models or [packaged_model(name) for name in ("alice_rnn", "alice", "alice_gru")]
+    measured = [compare_with_untrained(model_id, content, positions, seed) for model_id in model_ids]
+    multiplied = multiply_by_three()
     figures = {
         "text": Path(text).name,
-        "characters_read": READ,
+        "characters_read": CHARACTERS_READ,
         "predictions": positions,
         "seed": seed,
-        "models": [compare_with_untrained(model_id, read, positions, seed) for model_id in models],
-        "times_three": times_three(),
+        "models": measured,
+        "times_three": multiplied,
     }
-    write_file(json, dumps(figures, indent=1) + "\n")
-    write_file(png, _png(draw_gradients(figures["models"], positions)))
-    write_file(times_three_png, _png(draw_times_three(figures["times_three"])))
-    for entry in figures["models"]:
+    write_file(json_path, json.dumps(figures, indent=1) + "\n")
+    write_file(png_path, _png(draw_gradients(measured, positions)))
+    write_file(times_three_png_path, _png(draw_times_three(multiplied)))
+    for model in measured:
         for when in ("before", "after"):
-            found = entry[when]
+            found = model[when]
             products = ", ".join(f"{layer['product_per_step']:.3f}" for layer in found["layers"])
-            print(f"{entry['cell_type']:4} {when:6}  {REACH} back: {found['gradient'][-1]:.1e}; ", end="")
+            print(f"{model['cell_type']:4} {when:6}  {REACH} back: {found['gradient'][-1]:.1e}; ", end="")
             print(f"times {found['measured_per_step']:.3f} a step; product of Jacobians, by layer: {products}")
-    return figures

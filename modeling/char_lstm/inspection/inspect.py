@@ -1,4 +1,4 @@
-"""What a model does while it reads a text: surprisal, predictions, gates, cell states, connectivity."""
+"""What a model computes while it reads a text: surprisal, predictions, gates, cell states, connectivity."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,35 +18,33 @@ class Inspection:
     """A text as a model read it. Arrays are float64.
 
     Index t along `time` means the step that predicts `chars[t]`, for every field. That step starts from the state
-    before it, reads `chars[t - 1]` (for t = 0 the bos, from a zero state), and changes the state; so for an LSTM
+    before it, reads `chars[t - 1]` (at t = 0 the bos, from a zero state), and changes the state; so for an LSTM
     `cell_state[:, t] = forget[:, t] * cell_state[:, t - 1] + input[:, t] * candidate[:, t]`, with zero before t = 0.
-    The last character is predicted and not read.
+    The last character is predicted but not read.
     """
 
     chars: list[str]  # (time,): the normalised text
     surprisal: np.ndarray  # (time,), nats: -log p(chars[t] | bos, chars[:t])
-    top_predictions: list[
-        list[tuple[str, float]]
-    ]  # (time,): what was expected at t with its probability, likeliest first
+    top_predictions: list[list[tuple[str, float]]]  # (time,): the likeliest characters, with their probabilities
     gates: dict[str, np.ndarray]  # each (layers, time, hidden); the names are those of the cell's `Step`
-    cell_state: np.ndarray  # (layers, time, hidden), after the step; in a GRU and an RNN their output
+    cell_state: np.ndarray  # (layers, time, hidden), after the step; in a GRU or an RNN, its output
     _log_likelihood: list[Tensor] = field(repr=False)  # (time,) scalars with their graph
     _inputs: Tensor = field(repr=False)  # (1 + time, input): vectors of bos and chars
 
     def connectivity(self, position: int | Sequence[int]) -> np.ndarray:
-        """How strongly the prediction of `chars[position]` hangs on each character before it.
+        """How strongly the prediction of `chars[position]` depends on each character before it.
 
         Entry t is the size (Euclidean norm) of the gradient of log p(chars[position]) with respect to the input
-        vector of `chars[t]`; it is zero from `position` on, which the prediction has not read.
+        vector of `chars[t]`; from `position` on it is zero, since the model has not read that far.
 
         Args:
             position: an index into `chars`, or several.
 
         Returns:
-            (time,), or (positions, time) for several.
+            (time,), or (positions, time) if several were given.
 
         Raises:
-            IndexError: no such character.
+            IndexError: there is no such character.
         """
         time = len(self.chars)
         positions = np.atleast_1d(np.asarray(position, dtype=int))
@@ -57,7 +55,7 @@ class Inspection:
         (gradients,) = torch.autograd.grad(
             chosen,
             self._inputs,
-            torch.eye(len(positions)).to(chosen),  # each prediction by itself
+            torch.eye(len(positions)).to(chosen),  # each prediction separately
             retain_graph=True,
             is_grads_batched=True,
         )  # (positions, 1 + time, input)
@@ -67,16 +65,16 @@ class Inspection:
 
 @torch.enable_grad()
 def inspect_text(model, tokenizer, text: str) -> Inspection:
-    """Reads `text` step by step on the written-out cells and keeps everything they computed.
+    """Reads `text` step by step with the written-out cells and keeps everything they compute.
 
     Args:
-        model: a `CharLstmForCausalLM`; it is read as in evaluation mode, without dropout.
+        model: a `CharLstmForCausalLM`; it reads as in evaluation mode, without dropout.
         tokenizer: its tokenizer.
-        text: any text, an empty one included; it is normalised as the corpus was.
+        text: any text, even an empty one; it is normalised as the corpus was.
     """
     ids = tokenizer.backend_tokenizer.encode(normalise(tokenizer, text), add_special_tokens=False).ids
-    read = torch.tensor([model.config.bos_token_id, *ids], device=model.device)  # (1 + time,)
-    inputs = model.get_input_embeddings()(read).detach().requires_grad_()  # (1 + time, input)
+    ids_read = torch.tensor([model.config.bos_token_id, *ids], device=model.device)  # (1 + time,)
+    inputs = model.get_input_embeddings()(ids_read).detach().requires_grad_()  # (1 + time, input)
 
     step = CELL_STEPS[model.config.cell_type]
     layers, hidden = [], inputs.split(1)  # (1 + time) x (1, input)

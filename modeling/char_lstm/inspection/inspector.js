@@ -1,6 +1,6 @@
 // Draws an inspection into `element`. Runs as the body of a function of `element`, `props` and `watch`: `props.value`
-// is what `inspector.read` yields, as JSON (a page framework that watches values has less to do with a string), or
-// null; `watch("value", f)` calls f whenever it has changed.
+// is what `inspector_data` yields, as JSON (a page framework has less to do when it watches a string), or null;
+// `watch("value", f)` calls f whenever it has changed.
 "use strict";
 const $ = name => element.querySelector("." + name);
 const SIGNS = {" ": "␣", "\n": "↵"};
@@ -15,9 +15,9 @@ const MEANING = {
   reset: "the reset gate r: 1 lets the candidate see the past output, 0 hides it",
   update: "the update gate z: 1 keeps the past output, 0 takes the candidate",
 };
-const GATES = {  // one sentence on all the cells, from the shares of each gate
-  lstm: of => `the forget gates kept ${of("forget")} of the past, the input gates let in ${of("input")} of what was new, and the output gates showed ${of("output")}`,
-  gru: of => `the update gates kept ${of("update")} of the past, and the reset gates let the new content see ${of("reset")} of it`,
+const GATES = {  // one sentence on all the cells; of(gate, what) says what share of it the gate let through, by layer
+  lstm: of => `the forget gates kept ${of("forget", "the past")}, the input gates let in ${of("input", "what was new")}, and the output gates showed ${of("output", "the state")}`,
+  gru: of => `the update gates kept ${of("update", "the past")}, and the reset gates let the new content see ${of("reset", "it")}`,
 };
 const RULE = {lstm: " state = forget × past state + input × candidate.", gru: " state = update × past state + (1 − update) × candidate."};
 const SIGNED = {state: true, candidate: true};  // the others are gates in 0..1, tinted around a half
@@ -28,7 +28,7 @@ const share = (name, value) => !SIGNED[name] ? 2 * value - 1 : name === "state" 
 const sign = char => SIGNS[char] || char;
 const plain = char => NAMES[char] || char;
 const quote = char => NAMES[char] ? "the " + NAMES[char] : "“" + char + "”";
-const percent = p => p >= 0.995 || p < 0.0005 ? (100 * p).toPrecision(2) + "\u00a0%" : (100 * p).toFixed(p < 0.1 ? 1 : 0) + "\u00a0%";
+const percent = p => p >= 0.995 || p < 0.0005 ? (100 * p).toPrecision(2) + "%" : (100 * p).toFixed(p < 0.1 ? 1 : 0) + "%";
 const number = x => (x < 0 ? "−" : "+") + Math.abs(x).toFixed(2);
 const cellName = cell => `L${cell.layer + 1}·${cell.unit}`;
 const surprise = t => `${seen.surprisal[t].toFixed(2)} nats, ${percent(Math.exp(-seen.surprisal[t]))}`;
@@ -101,7 +101,7 @@ function drawConnectivity() {
   const target = tinted("div", tintOf(chosen), {className: "target chosen", title: "the prediction"}, sign(seen.chars[chosen]));
   if (!seen.connectivity) {
     $("bars").replaceChildren(target);
-    $("hangs").textContent = "Being computed: one gradient for each character …";
+    $("depends").textContent = "Computing one gradient for each character …";
     return;
   }
   const {largest, thousandths} = seen.connectivity[chosen], start = chosen - thousandths.length;
@@ -114,14 +114,14 @@ function drawConnectivity() {
   $("bars").parentElement.scrollLeft = 1e6;
   const order = thousandths.map((_, index) => start + index).sort((a, b) => connectivityAt(b) - connectivityAt(a)).slice(0, 2);
   const back = t => chosen - t === 1 ? "just before" : `${chosen - t} back`;
-  $("hangs").textContent = largest === 0 ? "There is nothing before it to hang on."
-    : `Most on ${order.map(t => `${quote(seen.chars[t])} ${back(t)}`).join(", then on ")}. A bar is the size of the gradient of its log-probability; the tallest is ${largest.toPrecision(2)}.`;
+  $("depends").textContent = largest === 0 ? "There is nothing before it to depend on."
+    : `Mostly on ${order.map(t => `${quote(seen.chars[t])} ${back(t)}`).join(", then on ")}. Each bar is the size of the gradient of its log-probability; the tallest is ${largest.toPrecision(2)}.`;
 }
 
 function drawGates() {
   const step = `In the step that reads ${chosen ? quote(seen.chars[chosen - 1]) : "the line end before the text"} and predicts ${quote(seen.chars[chosen])}, `;
-  const of = gate => seen.means[gate].map((layer, index) => `${Math.round(100 * layer[chosen])}\u00a0% in layer ${index + 1}`).join(" and ");
-  $("gates").textContent = step + (GATES[seen.cell]?.(of) ?? "every cell takes a new state: it has no gate that could keep the old one") + ".";
+  const of = (gate, what) => seen.means[gate].map((layer, index) => `${Math.round(100 * layer[chosen])}%${index ? "" : ` of ${what}`} in layer ${index + 1}`).join(" and ");
+  $("gates").textContent = step + (GATES[seen.cell]?.(of) ?? "every cell takes a new state: it has no gate to keep the old one") + ".";
   const heads = ["cell", ...seen.quantities].map(name => make("th", {scope: "col", title: MEANING[name] || ""}, name));
   const rows = seen.cells.map(cell => make("tr", {}, make("th", {scope: "row"}, cellName(cell)),
     ...seen.quantities.map(name => tinted("td", share(name, cell[name][chosen]), {},
@@ -138,7 +138,7 @@ function drawStrip() {
   $("strip").replaceChildren(make("thead", {}, make("tr", {}, make("th", {scope: "col"}, "cell"), ...top)), make("tbody", {}, ...rows));
   [$("low").textContent, $("high").textContent] = !SIGNED[quantity] ? ["0, closed", "1, open"]
     : quantity === "state" && unbounded() ? ["−3 or less", "+3 or more"] : ["−1", "+1"];
-  $("cells-about").textContent = `Tinted is ${MEANING[quantity]}. A column is the step that predicts the character above it.${RULE[seen.cell] ?? ""}`;
+  $("cells-about").textContent = `The tint shows ${MEANING[quantity]}. Each column is the step that predicts the character above it.${RULE[seen.cell] ?? ""}`;
 }
 
 function markStrip() {
@@ -188,7 +188,7 @@ $("text").addEventListener("keydown", event => {
   choose(KEYS[event.key]());
 });
 
-const mostSurprising = () => seen.surprisal.indexOf(Math.max(...seen.surprisal.slice(seen.chars.length > 1 ? 1 : 0)));  // with a past
+const mostSurprising = () => seen.surprisal.indexOf(Math.max(...seen.surprisal.slice(seen.chars.length > 1 ? 1 : 0)));  // of those that have a past
 const fromAddress = () => choose(/^#\d+$/.test(location.hash) ? +location.hash.slice(1) : mostSurprising());
 addEventListener("hashchange", () => seen && fromAddress());
 
@@ -200,8 +200,8 @@ function draw() {
   if (before?.model === seen.model && before.chars.join("") === seen.chars.join("")) return choose(chosen);  // connectivity has come
   if (!seen.quantities.includes(quantity)) quantity = "state";
   $("sentence").textContent = seen.sentence;
-  $("about").textContent = `${seen.model}: ${seen.layers} ${seen.layers === 1 ? "layer" : "layers"} of ${seen.units} ${seen.cell.toUpperCase()} cells. Click a character, or walk with the arrow keys.`;
-  $("cells-title").textContent = `${seen.cells.length} telling cells of ${seen.layers * seen.units}, along the text`;
+  $("about").textContent = `${seen.model}: ${seen.layers} ${seen.layers === 1 ? "layer" : "layers"} of ${seen.units} ${seen.cell.toUpperCase()} cells. Click a character, or move with the arrow keys.`;
+  $("cells-title").textContent = `${seen.cells.length} telling cells out of ${seen.layers * seen.units}, along the text`;
   drawText(); drawChoices(); drawStrip(); fromAddress();
 }
 

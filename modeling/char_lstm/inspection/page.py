@@ -1,7 +1,7 @@
-"""The inspector: what a page shows of an inspection, and the page's part that shows it.
+"""The inspector: the part of an inspection that a page shows, and the page that shows it.
 
-`inspector_data` makes the data; inspector.html, inspector.css and inspector.js beside this file draw them, in any page that calls
-the script with an `element`, with `props.value` and with `watch`.
+`inspector_data` prepares the data. inspector.html, inspector.css and inspector.js, beside this file, draw them in any
+page that runs the script with an `element`, `props.value` and `watch`.
 """
 
 import json
@@ -17,30 +17,31 @@ from ..files import write_file
 from ..loading import load
 from ..tokenization_char_lstm import normalise
 
-if TYPE_CHECKING:  # inspecting needs torch; a page can be built without
+if TYPE_CHECKING:  # inspecting needs torch; rendering a page does not
     from .inspect import Inspection
 
 HERE = Path(__file__).resolve().parent
 HTML, CSS, JS = ((HERE / f"inspector.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js"))
-LONGEST = 1000  # characters that a page shows
-CELLS = 12  # units that a page shows, of the hundreds a model has
-REACH = 100  # characters that connectivity is shown back to
-TOGETHER = 100  # predictions whose gradients are taken at once
+LONGEST = 1000  # characters of a text that can be shown
+CELLS = 12  # units that a page shows, of the hundreds in a model
+REACH = 100  # characters back for which connectivity is shown
+BATCH = 100  # predictions whose gradients are computed at once
 
 
 def inspector_data(model, tokenizer, text: str, name: str) -> Iterator[dict]:
-    """Everything that the inspector shows, as JSON types; twice, because connectivity takes the longest.
+    """Everything that the inspector shows, as JSON types; twice, because connectivity takes longest to compute.
 
     Args:
-        model, tokenizer: as `load` gives them.
+        model, tokenizer: as `load` returns them.
         text: any text; it is normalised as the corpus was.
-        name: what to call the model.
+        name: the model's name on the page.
 
     Yields:
-        first with None for connectivity, then the whole.
+        `base_data`, then the same with connectivity: for each prediction, `largest`, and in `thousandths` of it the
+        value for each of the last REACH characters.
 
     Raises:
-        ValueError: nothing of the text is left to show, or more than 1000 characters.
+        ValueError: after normalising, the text is blank or longer than LONGEST.
     """
     from .inspect import inspect_text
 
@@ -48,15 +49,22 @@ def inspector_data(model, tokenizer, text: str, name: str) -> Iterator[dict]:
     if not text.strip():
         raise ValueError("the text holds no character that the model knows")
     if len(text) > LONGEST:
-        raise ValueError(f"the text has {len(text)} characters; at most {LONGEST} are shown, so give a part of it")
+        raise ValueError(
+            f"the text has {len(text)} characters; at most {LONGEST} can be shown, so give only a part of it"
+        )
     seen = inspect_text(model, tokenizer, text)
-    data = describe(seen, model.config, name)
+    data = base_data(seen, model.config, name)
     yield data
     yield data | {"connectivity": connectivity_rows(seen)}
 
 
-def describe(seen: "Inspection", config, name: str) -> dict:
-    """The data without connectivity."""
+def base_data(seen: "Inspection", config, name: str) -> dict:
+    """The data without connectivity, all lists in the order of `chars`.
+
+    model, cell, layers, units describe the model. `sentence` sums up the text; `surprisal` is in nats; `top` holds
+    [character, probability] pairs. `quantities` names what a cell shows, `means` has each gate's mean over all units
+    by layer, and each of `cells` has its layer, its unit, why it was chosen, and every quantity.
+    """
     from ..cells import KEEPER
 
     values = {"state": seen.cell_state, **seen.gates}
@@ -65,7 +73,7 @@ def describe(seen: "Inspection", config, name: str) -> dict:
         "cell": config.cell_type,
         "layers": config.num_hidden_layers,
         "units": config.hidden_size,
-        "sentence": in_words(seen),
+        "sentence": summary_sentence(seen),
         "chars": seen.chars,
         "surprisal": seen.surprisal.round(3).tolist(),
         "top": [[[character, round(p, 4)] for character, p in top] for top in seen.top_predictions],
@@ -80,18 +88,18 @@ def describe(seen: "Inspection", config, name: str) -> dict:
     }
 
 
-def telling_cells(seen: "Inspection", keeper: str | None) -> list[tuple[int, int, str]]:
-    """About a dozen units to look at, as (layer, unit, why): half swing the most, half keep their past the longest.
+def telling_cells(seen: "Inspection", gate: str | None) -> list[tuple[int, int, str]]:
+    """A dozen units worth showing, as (layer, unit, why): half swing the most, half keep their past the longest.
 
-    A unit swings by the standard deviation of tanh(state) along the text. Those that keep are chosen by the mean of
-    the gate `keeper` among the livelier half of the units, since a unit that never moves keeps nothing worth seeing.
+    A unit's swing is the standard deviation of tanh(state) along the text. The keeping ones have the highest mean of
+    `gate`, among the livelier half of the units: one that never moves keeps nothing worth seeing.
     """
     swing = np.tanh(seen.cell_state).std(axis=1)  # (layers, hidden)
-    by_swing = np.argsort(-swing, axis=None).tolist()  # flat indices, the liveliest first
-    swinging = by_swing[: CELLS // 2 if keeper else CELLS]
+    by_swing = np.argsort(-swing, axis=None).tolist()  # flat indices, liveliest first
+    swinging = by_swing[: CELLS // 2 if gate else CELLS]
     keeping = []
-    if keeper:
-        held = seen.gates[keeper].mean(axis=1).ravel()  # (layers * hidden,)
+    if gate:
+        held = seen.gates[gate].mean(axis=1).ravel()  # (layers * hidden,)
         lively = [index for index in by_swing[: len(by_swing) // 2] if index not in swinging]
         keeping = sorted(lively, key=lambda index: -held[index])[: CELLS - len(swinging)]
     chosen = dict.fromkeys(swinging, "swings most") | dict.fromkeys(keeping, "keeps longest")
@@ -99,34 +107,34 @@ def telling_cells(seen: "Inspection", keeper: str | None) -> list[tuple[int, int
 
 
 def connectivity_rows(seen: "Inspection") -> list[dict]:
-    """For each prediction the largest connectivity, and that of each of the last characters in thousandths of it."""
+    """The largest connectivity of each prediction, and in thousandths of it that to each of the last characters."""
     rows = []
-    for start in range(0, len(seen.chars), TOGETHER):
-        positions = range(start, min(start + TOGETHER, len(seen.chars)))
+    for start in range(0, len(seen.chars), BATCH):
+        positions = range(start, min(start + BATCH, len(seen.chars)))
         for position, sizes in zip(positions, seen.connectivity(positions), strict=True):
             largest = sizes.max()
-            reached = sizes[max(0, position - REACH) : position]
-            shares = np.rint(1000 * reached / largest).astype(int) if largest > 0 else np.zeros(len(reached), int)
+            recent = sizes[max(0, position - REACH) : position]
+            shares = np.rint(1000 * recent / largest).astype(int) if largest > 0 else np.zeros(len(recent), int)
             rows.append({"largest": float(f"{largest:.3g}"), "thousandths": shares.tolist()})
     return rows
 
 
-def in_words(seen: "Inspection") -> str:
-    """One sentence on the whole text."""
+def summary_sentence(seen: "Inspection") -> str:
+    """How well the model predicted the whole text, and where it did worst."""
     mean, worst = seen.surprisal.mean(), int(seen.surprisal.argmax())
     character, words = seen.chars[worst], re.finditer(r"\S*\s*", "".join(seen.chars))
     word = next(match[0] for match in words if match.end() > worst).strip()
     place = {" ": "space after", "\n": "line end after"}.get(character, f"“{character}” of")
     place = f"{place} “{word}”" if word else "very beginning"
     return (
-        f"Over {len(seen.chars)} characters the surprise is {mean:.2f} nats on average, as if the model chose blindly "
-        f"among {math.exp(mean):.1f} characters each time; it is largest at the {place}, "
+        f"Over {len(seen.chars)} characters, the surprise is {mean:.2f} nats on average, as if the model chose blindly "
+        f"among {math.exp(mean):.1f} characters each time; it is largest at the {place}: "
         f"{seen.surprisal[worst]:.1f} nats."
     )
 
 
 def write_page(model_id: str | Path, text: str, output: Path) -> None:
-    """Inspects a text and writes a page that needs no network.
+    """Inspects a text and writes a page that works offline.
 
     Raises:
         CheckpointError: the model cannot be loaded.
@@ -134,17 +142,18 @@ def write_page(model_id: str | Path, text: str, output: Path) -> None:
     """
     if output.is_dir():
         raise ValueError(f"--output {output} is a folder; name the file to write, such as page.html")
-    *_, data = inspector_data(*load(model_id), text, Path(model_id).resolve().name)
+    model, tokenizer = load(model_id)
+    *_, data = inspector_data(model, tokenizer, text, Path(model_id).resolve().name)
     page = render_page(data)
     write_file(output, page)
     print(f"{output}: {len(data['chars'])} characters, {len(page.encode()) / 1e3:.0f} kB")
 
 
 def render_page(data: dict) -> str:
-    """The page. The text may hold anything: without `<` and `&` no tag or comment can end or open inside the JSON."""
+    """The page as HTML, safe for any text: without `<` and `&`, no tag or comment can open or close in the JSON."""
     escaped = json.dumps(data, separators=(",", ":")).replace("<", r"\u003c").replace("&", r"\u0026")
     page = (HERE / "offline.html").read_text(encoding="utf-8")
     parts = {"html": HTML, "css": CSS, "js": JS, "inspection": escaped}
-    for name, part in parts.items():  # the text comes last, so that nothing in it is replaced
+    for name, part in parts.items():  # the text comes last, so nothing in it is replaced
         page = page.replace("{{ " + name + " }}", part)
     return page

@@ -34,4 +34,12 @@ def main(argv: list[str]) -> None:
 
     from ..inspection.gradients import report
 
-    report(**vars(arguments))
+    report(
+        arguments.text,
+        arguments.models,
+        json_path=arguments.json,
+        png_path=arguments.png,
+        times_three_png_path=arguments.times_three_png,
+        positions=arguments.positions,
+        seed=arguments.seed,
+    )

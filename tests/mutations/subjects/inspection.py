@@ -26,7 +26,7 @@ MUTATIONS = [
     ),
     Mutation(
         "means of the gates over time instead of cells",
-        "char_lstm.inspection.page:describe",
+        "char_lstm.inspection.page:base_data",
         "array.mean(axis=2)",
         "array.mean(axis=1)",
         "tests/inspection/test_page.py",

@@ -151,6 +151,20 @@ MUTATIONS = [
         "tests/test_loading.py",
     ),
     Mutation(
+        "the Auto classes are taught by files that are half imported",
+        "char_lstm._auto:RegisterAfterImport.find_spec",
+        'if name not in (*REGISTER, LAYERS) and not name.startswith(f"{__package__}."):',
+        "if name not in (*REGISTER, LAYERS):",
+        "tests/test_loading.py::TestInAFreshProcess",
+    ),
+    Mutation(
+        "the library's own models are half imported when the Auto classes are taught",
+        "char_lstm._auto:RegisterAfterImport.find_spec",
+        "if name not in (*REGISTER, LAYERS) and",
+        "if name not in REGISTER and",
+        "tests/test_arrows.py::test_the_library_is_imported_as_ever_after_the_package",
+    ),
+    Mutation(
         "a folder whose links are text is taken for whole",
         "char_lstm.loading:_check_code",
         'path.read_bytes().startswith(b"../")',

@@ -1,0 +1,68 @@
+"""Sheets of paper: a component that shows a prompt, the text that continues it, and which passages are copies."""
+
+from pathlib import Path
+from urllib.parse import urlencode
+
+import gradio as gr
+
+import models
+from char_lstm import measure_novelty, normalise
+from writing import Run, seed_or_drawn
+
+HERE = Path(__file__).resolve().parent
+FIELDS = ("prompt", "model", "temperature", "top_k", "top_p", "seed", "max_new_tokens")  # in a link to a text
+
+
+def new_sheet(label: str, heading: str | None = None) -> gr.HTML:
+    """The component. Its value is the text; its other properties come from `blank_sheet` and `mark_copies`."""
+    files = {kind: (HERE / f"sheet.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")}
+    return gr.HTML(
+        "",
+        label=label,
+        html_template=files["html"],
+        css_template=files["css"],
+        js_on_load=files["js"],
+        apply_default_css=False,
+        heading=heading,
+        prompt="",
+        changed=False,
+        link=None,
+        novelty=None,
+    )
+
+
+def blank_sheet(prompt: str, model: str, link: str | None = None) -> dict:
+    """An update that leaves nothing on a sheet but the prompt, as the model reads it."""
+    normalised = normalise(models.decoder_of(model)[1], prompt)
+    return gr.update(value="", prompt=normalised, changed=normalised != prompt, link=link, novelty=None)
+
+
+def begin_text(
+    prompt: str,
+    model: str,
+    temperature: float,
+    top_k: int,
+    top_p: float,
+    seed: int | None,
+    length: int,
+    run: Run | None = None,
+):
+    """Stops the run before, if any; returns a blank sheet that links to its text, the normalised prompt, the seed, and
+    a new run."""
+    if run:
+        run.stop()
+    values = (prompt, model, temperature, top_k, top_p, seed_or_drawn(seed), length)
+    link = urlencode(dict(zip(FIELDS, values, strict=True)))
+    sheet = blank_sheet(prompt, model, "?" + link)
+    return sheet, sheet["prompt"], values[5], Run()
+
+
+def mark_copies(text: str, model: str) -> dict:
+    """An update that marks everything that appears verbatim in the text that the model was trained on."""
+    index = models.novelty_index_of(model)
+    return gr.update(novelty=vars(measure_novelty(text, index)) if index and text else None)
+
+
+def mark_copies_if_ended(text: str, model: str, run: Run | None) -> dict:
+    """`mark_copies`, unless another text has been started in the meantime."""
+    return mark_copies(text, model) if run is None or run.ended.is_set() else gr.skip()

@@ -1,0 +1,93 @@
+"""Continuing a prompt, with one model or with three at once; the text is streamed as it grows."""
+
+import secrets
+import threading
+from collections.abc import Iterator
+from itertools import islice
+
+import models
+from char_lstm import stream_text
+from char_lstm.loading import CheckpointError
+
+CHARACTERS = 500
+MOST_CHARACTERS = 5000
+LONGEST_PROMPT = 1000
+UPDATE = 10  # characters in an update: one at a time would be slower than the model
+PATIENCE = 2  # seconds for a stopped text to end
+
+
+class Run:
+    """A text being written for the page: whether it was asked to stop, and whether it has ended."""
+
+    def __init__(self):
+        self.stopped, self.ended = threading.Event(), threading.Event()
+
+    def stop(self) -> None:
+        """Asks the text to stop and waits until it has, so that nothing of it arrives later."""
+        self.stopped.set()
+        self.ended.wait(PATIENCE)
+
+
+def growing_text(model: str, prompt: str | None, **settings) -> Iterator[str]:
+    """The text so far, every few characters."""
+    models.check_model(model)
+    prompt = prompt or ""
+    if len(prompt) > LONGEST_PROMPT:
+        raise models.visible_error(f"The prompt has {len(prompt)} characters; the limit is {LONGEST_PROMPT}.")
+    try:
+        characters = stream_text(*models.decoder_of(model), prompt, **settings)
+    except (CheckpointError, ValueError) as error:
+        raise models.visible_error(error) from error
+    text = ""
+    while piece := "".join(islice(characters, UPDATE)):
+        text += piece
+        yield text
+
+
+def generate(
+    prompt: str = "",
+    model: str = models.DEFAULT,
+    temperature: float | None = None,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    seed: int | None = None,
+    max_new_tokens: int = CHARACTERS,
+    run: Run | None = None,
+) -> Iterator[str]:
+    """Continues a prompt and streams the text: only the new characters, exactly as many as asked for.
+
+    Args:
+        prompt: the text to continue, at most 1000 characters; may be empty. It is normalised as the book was.
+        model: the model that writes.
+        temperature: 0 to 2; lower is safer, higher is wilder, 0 always picks the likeliest character.
+        top_k: choose only among the k likeliest characters, 0 to 100; 0 means among all.
+        top_p: choose only among the likeliest characters whose probabilities add up to this, 0.05 to 1.
+        seed: 0 to 4294967295; the same seed gives the same text. None draws one.
+        max_new_tokens: how many characters to write, 1 to 5000.
+    """
+    sampling = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+    run = run or Run()  # the page passes one; gradio's own `cancels` would sometimes end the text after the stopped one
+    try:
+        for text in growing_text(model, prompt, seed=seed, max_new_tokens=max_new_tokens, **sampling):
+            if run.stopped.is_set():
+                return
+            yield text
+    finally:
+        run.ended.set()
+
+
+def compare(prompt: str = "", temperature: float | None = None, seed: int | None = None) -> Iterator[list[str]]:
+    """Continues one prompt with a simple recurrent network, a GRU and an LSTM, 500 characters each.
+
+    Args:
+        prompt: the text to continue, at most 1000 characters; may be empty.
+        temperature: 0 to 2; lower is safer, higher is wilder, 0 always picks the likeliest character.
+        seed: 0 to 4294967295, shared by all three. None draws one.
+    """
+    settings = {"temperature": temperature, "seed": seed_or_drawn(seed), "max_new_tokens": CHARACTERS}
+    texts = (growing_text(model, prompt, **settings) for model in models.CELLS.values())
+    yield from map(list, zip(*texts, strict=True))
+
+
+def seed_or_drawn(seed: int | None) -> int:
+    return secrets.randbelow(1_000_000) if seed is None else seed

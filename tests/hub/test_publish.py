@@ -19,6 +19,7 @@ from char_lstm import cli, generate_text, load
 from char_lstm.corpus.build import build_corpus
 from char_lstm.errors import PublishError
 from char_lstm.hub import assemble, checks, publish
+from char_lstm.hub.arguments import PublishArguments
 from char_lstm.hub.repo import Repo
 from char_lstm.loading import NEEDED
 from char_lstm.paths import PACKAGE
@@ -444,6 +445,13 @@ class TestFaults:
 
 
 class TestChecks:
+    def test_the_space_requires_exactly_what_it_imports(self, tmp_path):
+        repo = Repo("space", "user/writes", tmp_path / "space")
+        assemble.assemble_space(repo, PublishArguments(model=str(ALICE), repo_id="user/alice"))
+        command = [sys.executable, "-m", "deptry", ".", "--per-rule-ignores", "DEP001=spaces"]  # there on ZeroGPU alone
+        done = subprocess.run(command, cwd=repo.folder, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
     def test_a_model_that_does_not_load_is_refused(self, command, packaged, capsys):
         (packaged / "model.safetensors").write_bytes(b"broken")
         assert command("--dry_run") == 2

@@ -12,7 +12,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a dropped connection is no transient error",
-        "char_lstm.hub.repo:passes",
+        "char_lstm.hub.repo:is_transient",
         "return not isinstance(error, HfHubHTTPError) or error",
         "return isinstance(error, HfHubHTTPError) and error",
         "tests/hub/test_publish.py::TestFaults::test_a_commit_whose_answer_was_lost_is_not_made_twice",
@@ -29,7 +29,7 @@ MUTATIONS = [
         "char_lstm.hub.publish:commit",
         ", parent_commit=head\n",
         "\n",
-        "tests/hub/test_publish.py::TestFaults::test_a_commit_goes_upon_the_revision_that_was_looked_at",
+        "tests/hub/test_publish.py::TestFaults::test_a_commit_goes_on_top_of_the_revision_that_was_looked_at",
     ),
     Mutation(
         "a large file is always taken for changed",
@@ -41,22 +41,22 @@ MUTATIONS = [
     Mutation(
         "what is gone stays on the Hub",
         "char_lstm.hub.publish:changes",
-        "return added + deleted",
-        "return added",
+        "return [*added, *map(CommitOperationDelete, gone)]",
+        "return list(added)",
         "tests/hub/test_publish.py::TestPublishing::test_only_what_changed_is_sent_and_what_is_gone_is_deleted",
     ),
     Mutation(
         "a transient error is not tried again",
         "char_lstm.hub.repo:retried",
-        "            if not passes(error):\n                raise\n",
+        "            if not is_transient(error):\n                raise\n",
         "            raise\n",
         "tests/hub/test_publish.py::TestFaults::test_trouble_where_the_client_does_not_retry_is_retried_here",
     ),
     Mutation(
         "an error that is final is tried again",
-        "char_lstm.hub.repo:PASSING",
-        "PASSING = (429, 500, 502, 503, 504)",
-        "PASSING = (412, 429, 500, 502, 503, 504)",
+        "char_lstm.hub.repo:TRANSIENT",
+        "TRANSIENT = (429, 500, 502, 503, 504)",
+        "TRANSIENT = (412, 429, 500, 502, 503, 504)",
         "tests/hub/test_publish.py::TestFaults::test_another_ones_commit_is_not_committed_over",
     ),
     Mutation(
@@ -69,7 +69,7 @@ MUTATIONS = [
     Mutation(
         "every failure has the same exit status",
         "char_lstm.hub.repo:explained",
-        "status=1 if passes(error) else 2",
+        "status=1 if is_transient(error) else 2",
         "status=2",
         "tests/hub/test_publish.py::TestFaults::test_trouble_that_does_not_pass_ends_in_one_sentence_and_leaves_main_as_it_was",
     ),
@@ -131,7 +131,7 @@ MUTATIONS = [
     ),
     Mutation(
         "the Space is not told its model",
-        "char_lstm.hub.publish:show_model",
+        "char_lstm.hub.publish:set_model_id",
         'retried(api.add_space_variable, repo.id, "MODEL_ID", args.repo_id)',
         "pass",
         "tests/hub/test_publish.py::TestPublishing::test_one_command_publishes_model_dataset_and_space_each_in_one_commit_under_a_tag",
@@ -205,6 +205,20 @@ MUTATIONS = [
         "zip([bos, *ids], ids, strict=False)",
         "zip(ids, ids, strict=False)",
         "tests/hub/test_export.py::test_the_figures_of_the_variants_are_nats_of_every_character",
+    ),
+    Mutation(
+        "a pretrained folder keeps copies of the code",
+        "char_lstm.hub.package:package",
+        "            link_code(unfinished)\n",
+        "            pass\n",
+        "tests/hub/test_package.py::TestPretrained::test_its_code_is_relative_links_however_often_it_is_packaged",
+    ),
+    Mutation(
+        "a Space lacks a part of the package that it uses",
+        "char_lstm.hub.assemble:UNUSED_IN_A_SPACE",
+        '"cli.py"',
+        '"cli.py", "files.py"',
+        "tests/hub/test_publish.py::TestPublishing::test_the_space_gets_the_parts_of_the_package_that_it_uses",
     ),
     Mutation(
         "the pickle of a training's settings is published",

@@ -76,5 +76,5 @@ setup: .venv/setup.done  ## everything that development needs, into .venv
 	@touch $@
 
 .venv/setup.done: constraints.txt pyproject.toml | .venv/bin/python
-	@$(INSTALL) --editable ".[train,test]" >&2
+	@$(INSTALL) --editable ".[lint,test]" >&2
 	@touch $@ .venv/generate.done

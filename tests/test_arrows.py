@@ -126,6 +126,17 @@ def test_every_file_knows_those_alone_that_the_design_lets_it_know(path):
     assert forbidden(path.read_text(encoding="utf-8"), module_of(path)) == []
 
 
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_every_import_of_our_own_leads_to_a_file(path):
+    """Inside a function too, where a wrong one would wait for whoever calls it."""
+    names = {".".join(name.split(".")[:-1]) for name in imported(path.read_text(encoding="utf-8"), module_of(path))}
+    ours = {name.replace(".", "/") for name in names if name.split(".")[0] in ("char_lstm", "scripts", "space")}
+    roots = (PACKAGE.parent, ROOT)
+    assert [
+        name for name in ours if not any((root / f"{name}.py").exists() or (root / name).is_dir() for root in roots)
+    ] == []
+
+
 @pytest.mark.parametrize(
     "source",
     [

@@ -371,7 +371,7 @@ def test_a_place_that_cannot_be_written_is_one_clear_line(tmp_path, capsys):
     for place in ["file", "file/corpus"]:
         assert "cannot write" in refused(capsys, "--text", STORY, "--output_dir", tmp_path / place)
     for place in [tmp_path / "folder", Path("/")]:
-        assert "something else than a corpus" in refused(capsys, "--text", STORY, "--output_dir", place)
+        assert "something other than a corpus" in refused(capsys, "--text", STORY, "--output_dir", place)
     assert (tmp_path / "file").read_text() == (tmp_path / "folder" / "letter").read_text() == "mine"
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from char_lstm import inspect_text, normalise
+from char_lstm import cli, inspect_text, normalise
 from char_lstm.cells import CELL_STEPS, initial_state, unroll
-from char_lstm.inspection.gradients import REACH, READ, gradient_back, report, times_three, why
+from char_lstm.inspection.gradients import REACH, READ, gradient_back, times_three, why
 
 CELLS = ["rnn", "lstm", "gru"]
 
@@ -110,7 +110,8 @@ def options(make_model, tokenizer, story, tmp_path):
 
 
 def run(options, models):
-    return report(**options, models=models)
+    arguments = [argument for name, value in options.items() for argument in (f"--{name}", str(value))]
+    cli.run("vanishing", [*arguments, "--models", *models])
 
 
 def test_one_run_gives_two_figures_and_their_numbers(options, tmp_path):

@@ -10,6 +10,7 @@ import io
 import multiprocessing
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -18,18 +19,22 @@ import pytest
 from mutation import ROOT, Mutation
 from subjects import MUTATIONS
 
-COPIED = ("modeling", "scripts", "space", "tests", "pyproject.toml")
-NOT_COPIED = shutil.ignore_patterns("__pycache__", "*.egg-info", ".*")
 HEAVY_MODULES = ("torch", "transformers.pipelines", "transformers.generation.utils", "transformers.trainer", "datasets")
 WORKERS = 2
 
 
 def copy_tree(folder: Path):
-    for name in COPIED:
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, folder / name, symlinks=True, ignore=NOT_COPIED)
-        else:
-            shutil.copy(ROOT / name, folder / name)
+    """Copies what belongs to the repository, committed or not, into an empty folder."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    for name in listed.stdout.decode().rstrip("\0").split("\0"):
+        if os.path.lexists(ROOT / name):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name, follow_symlinks=False)
 
 
 def run_tests(tests: list[str], mutation: Mutation | None) -> tuple[bool, str]:

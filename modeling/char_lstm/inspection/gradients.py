@@ -13,14 +13,13 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from ..cells import CELL_STEPS, unroll
+from ..cells import CELL_STEPS, KEEPER, unroll
 from ..files import write_file
 from ..loading import load
 from ..modeling_char_lstm import CharLstmForCausalLM
 from ..paths import packaged_model
 from ..tokenization_char_lstm import normalise
 from .inspect import Inspection, inspect_text
-from .page import KEEPER
 
 REACH = 200  # characters back
 READ = 600  # characters of the text that are read

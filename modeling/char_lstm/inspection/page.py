@@ -57,7 +57,7 @@ def inspector_data(model, tokenizer, text: str, name: str) -> Iterator[dict]:
 
 def describe(seen: "Inspection", config, name: str) -> dict:
     """The data without connectivity."""
-    from .cells import KEEPER
+    from ..cells import KEEPER
 
     values = {"state": seen.cell_state, **seen.gates}
     return {

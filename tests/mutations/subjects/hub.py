@@ -42,7 +42,7 @@ MUTATIONS = [
         "what is gone stays on the Hub",
         "char_lstm.hub.publish:changes",
         "return [*added, *map(CommitOperationDelete, gone)]",
-        "return list(added)",
+        "return [*added]",
         "tests/hub/test_publish.py::TestPublishing::test_only_what_changed_is_sent_and_what_is_gone_is_deleted",
     ),
     Mutation(
@@ -209,8 +209,8 @@ MUTATIONS = [
     Mutation(
         "a pretrained folder keeps copies of the code",
         "char_lstm.hub.package:package",
-        "            link_code(unfinished)\n",
-        "            pass\n",
+        "            link_code(unfinished)",
+        "            pass",
         "tests/hub/test_package.py::TestPretrained::test_its_code_is_relative_links_however_often_it_is_packaged",
     ),
     Mutation(
@@ -226,5 +226,20 @@ MUTATIONS = [
         '    "training_args.bin",',
         '    "training_args.bom",',
         "tests/test_supply.py::test_the_trainers_pickle_which_holds_its_settings_is_not_published",
+    ),
+    Mutation(
+        "the token is shown",
+        "char_lstm.cli:sentence_of",
+        'return words.replace(token, "<token>") if token else words',
+        "return words",
+        "tests/hub/test_publish.py::TestFaults::test_the_token_is_in_no_output_even_when_the_hub_says_it",
+    ),
+    Mutation(
+        "the package is not put beside the app",
+        "char_lstm.hub.assemble:assemble_space",
+        "    shutil.copytree(PACKAGE, repo.folder / PACKAGE.name, ignore=UNUSED_IN_A_SPACE)\n",
+        "",
+        "tests/hub/test_publish.py::TestPublishing::"
+        "test_one_command_publishes_model_dataset_and_space_each_in_one_commit_under_a_tag",
     ),
 ]

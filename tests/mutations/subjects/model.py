@@ -6,7 +6,7 @@ MUTATIONS = [
     Mutation(
         "a one-hot starts as weak as a vector of its width",
         "char_lstm.modeling_char_lstm:CharLstmPreTrainedModel._init_weights",
-        "length = 1 if module is self.base_model.layers[0] else hidden**0.5",
+        "length = 1 if module is first else hidden**0.5",
         "length = hidden**0.5",
         "tests/test_modeling.py::TestBeforeTraining",
     ),

@@ -118,8 +118,8 @@ MUTATIONS = [
     Mutation(
         "soft targets one character late",
         "char_lstm.training.readings.sentences:Sentences.__getitem__",
-        "start = self.ends[first] - self.lengths[first]\n",
-        "start = self.ends[first] - self.lengths[first] + 1\n",
+        "start = int(self.ends[first] - self.lengths[first])\n",
+        "start = int(self.ends[first] - self.lengths[first]) + 1\n",
         "tests/training/test_run.py::test_targets_are_partly_those_of_an_n_gram_model",
     ),
     Mutation(

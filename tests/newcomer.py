@@ -1,7 +1,7 @@
 """Follows the README and the pages of docs/ line by line: `python tests/newcomer.py`.
 
 A fresh clone, and in it each block of shell or Python as it stands, in the order of PAGES, up to the first that fails.
-The Hub is the stand-in of tests/stand_in.py, by HF_ENDPOINT. A comment above a block, in the page's source, says what a
+The Hub is the stand-in of tests/stand_in, by HF_ENDPOINT. A comment above a block, in the page's source, says what a
 reader does not see:
 
     <!-- needs: a GPU -->                               the block is left out, and counted

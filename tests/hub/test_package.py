@@ -14,25 +14,9 @@ from char_lstm import NoveltyIndex, cli, generate_text, load, measure_novelty
 from char_lstm.hub import package as packaging
 from char_lstm.paths import PACKAGE
 from tests.conftest import ALICE, CODE
+from tests.hub.conftest import SETTINGS, finish
 
 SHORT = shlex.split("--max_steps 1 --hidden_size 8 --report_to none --disable_tqdm true --use_cpu true")
-SETTINGS = {
-    "num_train_epochs": 100.0,
-    "train_split": "train",
-    "row_length": 9,
-    "ngram_smoothing": 0.25,
-    "ema_decay": 0.5,
-}
-
-
-def finish(saved):
-    """Makes a saved model a finished run, as train.py and evaluate.py leave it."""
-    figures = {"split": "test", "parameters": 7, "characters": 11, "nats_per_char": 1.25, "bits_per_char": 1.8034}
-    (saved / "evaluation.json").write_text(json.dumps(figures | {"nats_per_char_reset": 1.5}))
-    (saved / "run.json").write_text(json.dumps({"settings": SETTINGS}))
-    (saved / "samples.json").write_text(json.dumps({"001": "aaa"}))
-    (saved / "loss.png").write_bytes(b"png")
-    return saved
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -199,6 +200,7 @@ class TestTrainingAndPublishing:
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
+    shutil.rmtree(ROOT / "build", ignore_errors=True)  # setuptools would pack what an older build left there
     subprocess.run([*PIP, "wheel", str(ROOT), "--no-deps", "--wheel-dir", str(folder)], check=True)
     return folder / WHEEL
 

@@ -1,23 +1,16 @@
-"""A stand-in for the Hub on loopback: what the client needs to push and to pull, and what the Hub refuses.
-
-It keeps real repositories with real commits, checks every size and SHA-256, believes no request that the Hub would
-not, and can be told to fail. The client reaches it by `HF_ENDPOINT`, with `HF_HUB_DISABLE_XET=1`.
-"""
+"""What the stand-in answers: a route is a method, a pattern of the path, and a function of the request."""
 
 import base64
 import hashlib
 import json
 import re
-import socket
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from urllib.parse import parse_qs, unquote, urlsplit
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import parse_qs, unquote
 
 import yaml
+
+from .state import Blob, Hub, Refusal, Repo
 
 LARGE = 10_000_000  # bytes from which a file has to be a large one
 LARGE_NAMES = (".safetensors", ".parquet", ".onnx", ".npz", ".png")
@@ -25,115 +18,6 @@ LICENSES = ("mit", "apache-2.0", "cc0-1.0", "cc-by-4.0", "other", "unknown")
 COLORS = ("red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray")
 FREE_HARDWARE = ("cpu-basic", "zero-a10g")
 PAID_HARDWARE = ("cpu-upgrade", "t4-small", "l4x1")
-
-
-class Refusal(Exception):
-    """An answer that is no success. `code` is what the client goes by when the connection is not TLS."""
-
-    def __init__(self, status: int, message: str, code: str | None = None, **headers: str):
-        super().__init__(message)
-        self.status, self.message = status, message
-        self.headers = {"X-Error-Message": message} | ({"X-Error-Code": code} if code else {}) | headers
-
-
-@dataclass
-class Blob:
-    """A file's content: stored under its SHA-256, named by it if large and by git's hash if not."""
-
-    sha256: str
-    size: int
-    oid: str
-    large: bool
-
-
-@dataclass
-class Commit:
-    oid: str
-    title: str
-    files: dict[str, Blob]
-
-
-@dataclass
-class Repo:
-    kind: str  # models, datasets, spaces
-    id: str
-    private: bool
-    commits: list[Commit] = field(default_factory=list)  # of the main branch, the newest last
-    tags: dict[str, str] = field(default_factory=dict)
-    variables: dict[str, str] = field(default_factory=dict)
-    hardware: str = "cpu-basic"
-
-    @property
-    def head(self) -> Commit:
-        return self.commits[-1]
-
-    def commit_at(self, revision: str) -> Commit:
-        oid = self.head.oid if revision == "main" else self.tags.get(revision, revision)
-        for commit in self.commits:
-            if commit.oid == oid:
-                return commit
-        raise Refusal(404, f"Invalid rev id: {revision}", "RevisionNotFound")
-
-
-@dataclass
-class Fault:
-    """Something that goes wrong with the next requests that match: a status, or a dropped connection."""
-
-    request: re.Pattern  # of "METHOD /path"
-    times: int
-    status: int | None
-    drop: str | None  # before the request is read, during its body, after it has been carried out
-    headers: dict[str, str]
-
-
-class Hub:
-    """The server's state; `requests` lists what was asked of it, as "METHOD /path"."""
-
-    def __init__(self, place: Path):
-        self.place = place
-        self.repos: dict[tuple[str, str], Repo] = {}
-        self.users = {"hf_write": ("user", "write"), "hf_read": ("user", "read"), "hf_other": ("other", "write")}
-        self.paid_plan = True
-        self.jobs: list[dict] = []  # what was asked for, the oldest first
-        self.faults: list[Fault] = []
-        self.requests: list[str] = []
-        self.announced: dict[str, int] = {}  # size by SHA-256 of large files that were promised
-        self.lock = threading.RLock()
-        self.url = ""
-
-    def fail(self, request: str, *, status=None, drop=None, times=1, **headers: str) -> None:
-        headers = {name.replace("_", "-"): value for name, value in headers.items()}
-        self.faults.append(Fault(re.compile(request), times, status, drop, headers))
-
-    def fault_of(self, request: str) -> Fault | None:
-        for fault in self.faults:
-            if fault.times and fault.request.search(request):
-                fault.times -= 1
-                return fault
-        return None
-
-    def asked(self, pattern: str) -> int:
-        """How many requests matched."""
-        return sum(bool(re.search(pattern, request)) for request in self.requests)
-
-    def store(self, content: bytes, *, large: bool) -> Blob:
-        sha256 = hashlib.sha256(content).hexdigest()
-        (self.place / sha256).write_bytes(content)
-        git = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-        return Blob(sha256, len(content), sha256 if large else git, large)
-
-    def read(self, blob: Blob) -> bytes:
-        return (self.place / blob.sha256).read_bytes()
-
-    def commit(self, repo: Repo, title: str, files: dict[str, Blob]) -> Commit:
-        content = {name: blob.oid for name, blob in sorted(files.items())}
-        parent = repo.head.oid if repo.commits else None
-        oid = hashlib.sha1(json.dumps([repo.kind, repo.id, parent, title, content]).encode()).hexdigest()
-        repo.commits.append(Commit(oid, title, files))
-        return repo.head
-
-
-# What the server answers. A route is a method, a pattern of the path, and a function of the request.
 
 ROUTES: list[tuple[str, re.Pattern, Callable]] = []
 KIND, ID = r"(?P<kind>models|datasets|spaces)", r"(?P<id>[^/]+/[^/]+)"
@@ -439,98 +323,3 @@ def job(request: Request):
     request.hub.jobs.append(wanted)
     owner = {"id": name, "name": name, "type": "user"}
     return {"id": f"job{len(request.hub.jobs)}", "owner": owner, "status": {"stage": "RUNNING"}}
-
-
-# Serving
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    wbufsize = -1  # headers and content in one packet, or each answer waits for an acknowledgement
-    hub: Hub
-
-    def answer(self) -> None:
-        hub = self.hub
-        asked = f"{self.command} {urlsplit(self.path).path}"
-        with hub.lock:
-            hub.requests.append(asked)
-            fault = hub.fault_of(asked)
-        if fault and fault.drop in ("before", "during"):
-            if fault.drop == "during":
-                self.rfile.read(int(self.headers.get("Content-Length", 0)) // 2)
-            return self.drop()
-        body = self.read_body()
-        if fault and fault.status:
-            return self.send(fault.status, b"<html>so it was told</html>", fault.headers)
-        with hub.lock:
-            status, content, headers = self.carry_out(body)
-        if fault and fault.drop == "after":
-            return self.drop()
-        return self.send(status, content, headers)
-
-    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = answer
-
-    def carry_out(self, body: bytes) -> tuple[int, bytes, dict[str, str]]:
-        """What the route answers: status, content, headers. A path without a route does not exist."""
-        parts = urlsplit(self.path)
-        routes = [
-            (function, pattern.fullmatch(parts.path)) for method, pattern, function in ROUTES if method == self.command
-        ]
-        function, found = next((route for route in routes if route[1]), (None, None))
-        if function is None:
-            return 404, b"Not found", {}
-        user = self.hub.users.get(self.headers.get("Authorization", "").removeprefix("Bearer "))
-        request = Request(self.hub, found.groupdict(), parse_qs(parts.query), user, body)
-        try:
-            if "Authorization" in self.headers and user is None:
-                raise Refusal(401, "Invalid credentials in Authorization header")
-            result = function(request)
-        except Refusal as refusal:
-            is_json = refusal.message.startswith("{")
-            content = refusal.message if is_json else json.dumps({"error": refusal.message} | refusal.headers)
-            return refusal.status, content.encode(), refusal.headers
-        if isinstance(result, tuple):
-            return 200, *result
-        return 200, json.dumps(result).encode(), {"Content-Type": "application/json"}
-
-    def read_body(self) -> bytes:
-        if self.headers.get("Transfer-Encoding") != "chunked":
-            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        body = b""
-        while size := int(self.rfile.readline(), 16):
-            body += self.rfile.read(size)
-            self.rfile.readline()
-        self.rfile.readline()
-        return body
-
-    def send(self, status: int, content: bytes, headers: dict[str, str]) -> None:
-        self.send_response(status)
-        for name, value in ({"Content-Length": str(len(content))} | headers).items():
-            self.send_header(name, value.replace("\n", " "))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(content)
-
-    def drop(self) -> None:
-        self.close_connection = True
-        with suppress(OSError):
-            self.connection.shutdown(socket.SHUT_RDWR)
-
-    def log_message(self, *_):
-        pass
-
-
-@contextmanager
-def running_hub(place: Path) -> Iterator[Hub]:
-    """A Hub that listens while the block runs."""
-    hub = Hub(place)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("HandlerOfThisHub", (Handler,), {"hub": hub}))
-    server.daemon_threads = True
-    hub.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
-        yield hub
-    finally:
-        server.shutdown()
-        server.server_close()

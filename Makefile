@@ -53,6 +53,7 @@ lint: setup  ## style, types and declared dependencies
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/deptry modeling scripts
+	@$(BIN)/deptry tests --ignore DEP002,DEP004
 
 wheel: setup  ## the package as one file in dist/, for a machine that has no checkout
 	@$(PIP) wheel --no-deps --wheel-dir dist . >&2

@@ -33,25 +33,26 @@ class Mutation(NamedTuple):
     def broken(self) -> str:
         """The text of the file, broken. Raises ValueError, in one sentence, where the mutation no longer fits."""
         text = (ROOT / self.file).read_text(encoding="utf-8")
-        lines = text.split("\n")
-        whole = range(len(lines))
-        span = self._span(ast.parse(text), whole)
-        source = "\n".join(lines[span.start : span.stop])
+        lines = [f"{line}\n" for line in text.split("\n")]
+        start, stop = self._lines(ast.parse(text)) or (0, len(lines))
+        source = "".join(lines[start:stop])
         if (count := source.count(self.old)) != 1:
             raise ValueError(f"{self.name}: its old text stands {count} times in {self.where}, not once")
-        broken = "\n".join([*lines[: span.start], source.replace(self.old, self.new), *lines[span.stop :]])
+        broken = "".join([*lines[:start], source.replace(self.old, self.new), *lines[stop:]])
         compile(broken, str(self.file), "exec")  # a file that cannot run would fail every test
         return broken
 
-    def _span(self, node: ast.AST, span: range) -> range:
-        """The lines of what `where` names."""
+    def _lines(self, node: ast.AST) -> tuple[int, int] | None:
+        """Where what `where` names begins and ends, decorators included; None for the whole file."""
+        lines = None
         for name in filter(None, self.where.partition(":")[2].split(".")):
             found = [child for child in node.body if name in _names(child)]
             if len(found) != 1:
                 raise ValueError(f"{self.name}: {self.where} is defined {len(found)} times, not once")
             (node,) = found
-            span = range(min(part.lineno for part in (node, *getattr(node, "decorator_list", ()))) - 1, node.end_lineno)
-        return span
+            first = min(part.lineno for part in (node, *getattr(node, "decorator_list", ())))
+            lines = first - 1, node.end_lineno
+        return lines
 
 
 def _names(statement: ast.stmt) -> list[str]:

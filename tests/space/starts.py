@@ -1,9 +1,9 @@
 """Starts the Space and asks it once, with the Python that runs this: one where its requirements alone are installed.
 
-PYTHONPATH=modeling .venv-space/bin/python -m tests.space.starts
+PYTHONPATH=modeling:scripts .venv-space/bin/python tests/space/starts.py
 """
 
-from scripts.benchmarks.serving import connected, served
+from benchmarks.serving import connected, served
 
 if __name__ == "__main__":
     with served("space/app.py") as (process, address):

@@ -89,7 +89,7 @@ MUTATIONS = [
     ),
     Mutation(
         "what is published by then is not said",
-        "char_lstm.hub.publish",
+        "char_lstm.hub.publish:publish",
         "            published.append(repo.url)\n",
         "",
         "tests/hub/test_faults.py::TestFaults::test_a_space_that_wants_a_paid_plan_leaves_the_model_published",

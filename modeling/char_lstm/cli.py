@@ -40,10 +40,7 @@ def run(verb: str, argv: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt as interrupt:
         print(f"char-lstm {verb}: interrupted{interrupt}", file=sys.stderr)
         sys.exit(130)
-    except ModuleNotFoundError as error:
-        print(f"char-lstm {verb}: {error.name} is not installed; `pip install '.[train,export]'` brings it", file=sys.stderr)
-        sys.exit(2)
-    except (UserError, ValueError, OSError) as error:
+    except (UserError, ValueError, OSError, ModuleNotFoundError) as error:
         logging.getLogger().debug("the traceback of what follows", exc_info=error)
         print(f"char-lstm {verb}: {sentence_of(error)}", file=sys.stderr)
         sys.exit(getattr(error, "status", 2))
@@ -51,6 +48,8 @@ def run(verb: str, argv: Sequence[str] | None = None) -> None:
 
 def sentence_of(error: Exception) -> str:
     """An error's own words: without a worker's traceback before them, and without the token in them."""
+    if isinstance(error, ModuleNotFoundError):
+        return f"{error.name} is not installed; in a checkout, `pip install '.[train,export]'` brings it"
     from huggingface_hub import get_token
 
     words = str(error).rpartition(f"{type(error).__name__}: ")[2].strip()

@@ -35,7 +35,7 @@ VERBS = {
 }
 
 
-def main(argv: list[str] | None = None) -> None:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", required=True)
     for name, what in VERBS.items():
@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> None:
     verbs.choices["variants"].add_argument("--text", required=True, help="the text that all of them learn")
     verbs.choices["variants"].add_argument("--table", required=True, help="which table of variants.yaml")
     verbs.add_parser("tables", help="make the tables of README and docs from the committed results")
-    options = vars(parser.parse_args(argv))
+    options = vars(parser.parse_args())
 
     if options["verb"] == "tables":
         for page in tables.PAGES:
@@ -68,7 +68,3 @@ def main(argv: list[str] | None = None) -> None:
     plot(results, path.with_suffix(".png"))
     for name, figure in results["figures"].items():
         print(f"{name:60} {figure:8.3f}")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""What every benchmark uses: candidates run in turn, the machine they ran on, a bar chart of the figures."""
+"""What the benchmarks share: clocks, candidates run in turn, fresh processes, the machine, a chart of the figures."""
 
 import os
 import platform
@@ -6,39 +6,59 @@ import re
 import statistics
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import transformers
 
 CELLS = {"LSTM": "alice", "GRU": "alice_gru", "RNN": "alice_rnn"}
+UNDISTURBED = {"eval_strategy": "no", "save_strategy": "no", "report_to": "none", "disable_tqdm": True}  # of a recipe
+CPU = torch.device("cpu")
 
 
-def interleaved(repeats: int, **candidates: Callable[[], object]) -> dict[str, float]:
-    """Median seconds of each candidate, run in turn so that a drifting machine slows all alike."""
-    seconds = {name: [] for name in candidates}
-    for run in candidates.values():
-        run()  # warm
-    for _ in range(repeats):
-        for name, run in candidates.items():
-            start = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in seconds.items()}
-
-
-def now(device: torch.device) -> float:
+def now(device: torch.device = CPU) -> float:
     """Seconds of a clock, read when the device has done all that was asked of it."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
 
 
+def seconds_of(run: Callable[[], object], device: torch.device = CPU) -> float:
+    start = now(device)
+    run()
+    return now(device) - start
+
+
+def in_turn(repeats: int, **candidates: Callable[[], float]) -> dict[str, float]:
+    """Median of what each candidate measures, taken in turn so that a drifting machine slows all alike."""
+    rounds = [{name: measure() for name, measure in candidates.items()} for _ in range(repeats)]
+    return {name: statistics.median(measured[name] for measured in rounds) for name in candidates}
+
+
+def interleaved(repeats: int, **candidates: Callable[[], object]) -> dict[str, float]:
+    """Median seconds of each candidate, run in turn once all are warm."""
+    for run in candidates.values():
+        run()  # warm
+    return in_turn(repeats, **{name: partial(seconds_of, run) for name, run in candidates.items()})
+
+
+def in_fresh_process(function: Callable, *arguments: object) -> Any:
+    """What a function returns in a process of its own, which has held no other memory."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as fresh:
+        return fresh.submit(function, *arguments).result()
+
+
 def machine() -> dict:
     """What the figures depend on."""
+    info = Path("/proc/cpuinfo")
+    found = re.search(r"model name\s*: (.*)", info.read_text()) if info.exists() else None
     return {
-        "processor": _processor(),
+        "processor": found[1] if found else platform.processor() or platform.machine(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "cores": os.cpu_count(),
         "threads used": torch.get_num_threads(),
@@ -47,12 +67,6 @@ def machine() -> dict:
         "transformers": transformers.__version__,
         "numpy": np.__version__,
     }
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    found = re.search(r"model name\s*: (.*)", info.read_text()) if info.exists() else None
-    return found[1] if found else platform.processor() or platform.machine()
 
 
 def plot(results: dict, path: Path) -> None:

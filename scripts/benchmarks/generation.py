@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from .common import CELLS, interleaved
 
 CHARACTERS = 500
 BATCH = 64
+SAMPLING = {"temperature": 0.8, "top_k": 20, "top_p": 0.95, "max_new_tokens": CHARACTERS}
 IMPORTS = "import torch; from transformers import PreTrainedModel, GenerationMixin, PreTrainedTokenizerFast"
 FIRST_CHARACTER = (
     "from char_lstm import generate_text, load; generate_text(*load('modeling/pretrained/alice'), max_new_tokens=1)"
@@ -29,19 +31,10 @@ class LibraryLoop(CharLstmForCausalLM):
     _sample = GenerationMixin._sample
 
 
-def without_onednn(run: Callable[[], object]) -> Callable[[], object]:
-    def switched_off():
-        with torch.backends.mkldnn.flags(enabled=False):
-            return run()
-
-    return switched_off
-
-
 def bare_products(decoder: CharLstmDecoder, batch: int) -> Callable[[], None]:
     """The floor: only the matrix products of `CHARACTERS` steps, with every buffer made before."""
     matrices = [layer.matrix for layer in decoder.layers] + [decoder.head]
-    inputs = [np.ones((batch, matrix.shape[1]), np.float32) for matrix in matrices]
-    outputs = [np.empty((batch, matrix.shape[0]), np.float32) for matrix in matrices]
+    inputs, outputs = ([np.ones((batch, matrix.shape[axis]), np.float32) for matrix in matrices] for axis in (1, 0))
 
     def run():
         for _ in range(CHARACTERS):
@@ -51,38 +44,42 @@ def bare_products(decoder: CharLstmDecoder, batch: int) -> Callable[[], None]:
     return run
 
 
+def python(*arguments: str) -> None:
+    subprocess.run([sys.executable, *arguments], cwd=CHECKOUT, check=True, capture_output=True)
+
+
 def measure(repeats: int) -> dict:
     """Seconds and ratios of generation with the packaged models."""
     torch.set_num_threads(1)
     model, tokenizer = load(PRETRAINED / "alice")
     baseline = LibraryLoop(model.config).eval()
     baseline.load_state_dict(model.state_dict())
-    decoder = as_decoder(model)
-    sampling = {"temperature": 0.8, "top_k": 20, "top_p": 0.95, "max_new_tokens": CHARACTERS}
-    settings = sampling_settings(model.generation_config, **sampling)
+    decoder, settings = as_decoder(model), sampling_settings(model.generation_config, **SAMPLING)
     start = torch.tensor([[model.config.bos_token_id]])
-    generate = {"inputs": start, "attention_mask": torch.ones_like(start), "do_sample": True, **sampling}
-    start_ids = [[model.config.bos_token_id]]
+    generate = {"inputs": start, "attention_mask": torch.ones_like(start), "do_sample": True, **SAMPLING}
+    write = partial(generate_text, seed=0, **SAMPLING)
+    library_loop = partial(baseline.generate, **generate)
 
     one = interleaved(
         repeats,
-        ours=lambda: generate_text(model, tokenizer, seed=0, **sampling),
+        ours=partial(write, model, tokenizer),
         bare_products=bare_products(decoder, 1),
-        generate=lambda: model.generate(**generate),
-        library_loop=lambda: baseline.generate(**generate),
-        library_loop_without_onednn=without_onednn(lambda: baseline.generate(**generate)),
+        generate=partial(model.generate, **generate),
+        library_loop=library_loop,
+        library_loop_without_onednn=torch.backends.mkldnn.flags(enabled=False)(library_loop),
     )
     many = interleaved(
         repeats,
-        ours=lambda: list(sample(decoder, start_ids * BATCH, settings, seed=0)),
+        ours=lambda: list(sample(decoder, start.tolist() * BATCH, settings, seed=0)),
         bare_products=bare_products(decoder, BATCH),
     )
     cold = interleaved(
         max(repeats // 2, 1),
-        generate_script=lambda: _python("scripts/generate.py"),
-        imports=lambda: _python("-c", IMPORTS),
-        first_character=lambda: _python("-c", FIRST_CHARACTER),
+        generate_script=partial(python, "scripts/generate.py"),
+        imports=partial(python, "-c", IMPORTS),
+        first_character=partial(python, "-c", FIRST_CHARACTER),
     )
+    cells = interleaved(repeats, **{name: partial(write, *load(PRETRAINED / folder)) for name, folder in CELLS.items()})
     return {
         "seconds": {"one_text": one, f"{BATCH}_texts": many, "cold_start": cold},
         "unit": "ratio",
@@ -97,15 +94,5 @@ def measure(repeats: int) -> dict:
             "generate.py from process start, to the imports": cold["generate_script"] / cold["imports"],
             "load and first character, to the imports": cold["first_character"] / cold["imports"],
         },
-        "characters_a_second": _cells_speed(repeats, sampling),
+        "characters_a_second": {name: CHARACTERS / seconds for name, seconds in cells.items()},
     }
-
-
-def _cells_speed(repeats: int, sampling: dict) -> dict[str, float]:
-    loaded = {name: load(PRETRAINED / folder) for name, folder in CELLS.items() if (PRETRAINED / folder).exists()}
-    runs = {name: lambda pair=pair: generate_text(*pair, seed=0, **sampling) for name, pair in loaded.items()}
-    return {name: CHARACTERS / seconds for name, seconds in interleaved(repeats, **runs).items()}
-
-
-def _python(*arguments: str) -> None:
-    subprocess.run([sys.executable, *arguments], cwd=CHECKOUT, check=True, capture_output=True)

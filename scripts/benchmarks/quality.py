@@ -3,11 +3,10 @@ minutes."""
 
 import math
 import tempfile
-import time
 
 import numpy as np
 import torch
-from datasets import DatasetDict, load_from_disk
+from datasets import load_from_disk
 from torch.nn.functional import cross_entropy
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
@@ -21,71 +20,41 @@ from char_lstm.training.readings import SentenceReading
 from char_lstm.training.recipe import Recipe
 from char_lstm.training.trainer import CharTrainer
 
+from .common import UNDISTURBED, seconds_of
+
 ORDERS = range(3, 11)
-RECIPES = ("alice", "alice_best")
-WIDTH, LAYERS = 128, 4  # of the transformer: as many parameters as two layers of 256 LSTM units
+MODELS = ("alice", "alice_best")
+SIZES = {"n_embd": 128, "n_layer": 4, "n_head": 4}  # as many parameters as two layers of 256 LSTM units
 TRIAL = 20  # steps that are timed to know how many fit
 
 
-def text_ids(corpus: DatasetDict, tokenizer, *splits: str) -> np.ndarray:
-    """The text of some splits as ids, (characters,)."""
-    return np.concatenate([ids_of(corpus[split], tokenizer) for split in splits])
-
-
-def ngram_model(corpus: DatasetDict, tokenizer) -> dict:
+def ngram_model(train: np.ndarray, validation: np.ndarray, test: np.ndarray, vocab_size: int) -> dict:
     """The n-gram model whose order does best on validation, on the test split after training and validation."""
 
-    def nats(order: int, scored: str, *counted: str) -> float:
-        ids = text_ids(corpus, tokenizer, *counted)
-        return nats_per_char(
-            KneserNey(ids, len(tokenizer), order),
-            np.concatenate([ids, text_ids(corpus, tokenizer, scored)]),
-            len(ids),
-        )
+    def nats(order: int, counted: np.ndarray, scored: np.ndarray) -> float:
+        return nats_per_char(KneserNey(counted, vocab_size, order), np.concatenate([counted, scored]), len(counted))
 
-    validation = {order: nats(order, "validation", "train") for order in ORDERS}
-    order = min(validation, key=validation.get)
-    return {"order": order, "validation": validation, "nats_per_char": nats(order, "test", "train", "validation")}
-
-
-def make_transformer(tokenizer, longest: int) -> GPT2LMHeadModel:
-    return GPT2LMHeadModel(
-        GPT2Config(
-            vocab_size=len(tokenizer),
-            n_positions=longest,
-            n_embd=WIDTH,
-            n_layer=LAYERS,
-            n_head=4,
-            bos_token_id=tokenizer.convert_tokens_to_ids("\n"),
-            eos_token_id=None,
-        )
-    )
+    tried = {order: nats(order, train, validation) for order in ORDERS}
+    order = min(tried, key=tried.get)
+    nats_on_test = nats(order, np.concatenate([train, validation]), test)
+    return {"order": order, "validation": tried, "nats_per_char": nats_on_test}
 
 
 def train_transformer(dataset: str, tokenizer, minutes: float) -> tuple[GPT2LMHeadModel, dict]:
     """GPT-2's architecture, by the same Trainer, targets, average and schedule on the same rows."""
     with tempfile.TemporaryDirectory() as folder:
-        recipe = Recipe(
-            dataset=dataset,
-            train_split="train+validation",
-            output_dir=folder,
-            eval_strategy="no",
-            save_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
-        )
-        recipe.learning_rate, recipe.max_steps = 1e-3, TRIAL
+        settings = {"train_split": "train+validation", "learning_rate": 1e-3, "max_steps": TRIAL, **UNDISTURBED}
+        recipe = Recipe(dataset=dataset, output_dir=folder, **settings)
         reading = SentenceReading(recipe)
         longest = int(reading.rows.lengths.max()) + 1 + recipe.row_length
+        ends = {"bos_token_id": tokenizer.convert_tokens_to_ids("\n"), "eos_token_id": None}
+        config = GPT2Config(vocab_size=len(tokenizer), n_positions=longest, **SIZES, **ends)
         for _ in range(2):  # a trial, then as many steps as fit
             torch.manual_seed(recipe.seed)
-            model = make_transformer(tokenizer, longest)
+            model = GPT2LMHeadModel(config)
             average = AverageWeights(recipe.ema_decay, checkpoint=None)
             trainer = CharTrainer(reading=reading, model=model, args=recipe, averaging=average)
-            start = time.perf_counter()
-            trainer.train()
-            seconds = time.perf_counter() - start
-            steps = recipe.max_steps
+            seconds, steps = seconds_of(trainer.train), recipe.max_steps
             recipe.max_steps = round(60 * minutes / seconds * steps)
     return model, {"seconds": seconds, "steps": steps, "epochs": trainer.state.epoch}
 
@@ -107,22 +76,17 @@ def score_transformer(model: GPT2LMHeadModel, ids: np.ndarray, length: int) -> f
 def measure(dataset: str, minutes: float) -> dict:
     """`nats_per_char` and `bits_per_char` on the test split; everything has learnt from training and validation."""
     corpus, tokenizer = load_from_disk(dataset), PreTrainedTokenizerFast.from_pretrained(dataset)
-    counted = ngram_model(corpus, tokenizer)
+    train, validation, test = (ids_of(corpus[split], tokenizer) for split in ("train", "validation", "test"))
+    counted = ngram_model(train, validation, test, len(tokenizer))
     results = {f"{counted['order']}-gram model": counted}
-    for name in RECIPES:
-        if (PRETRAINED / name).exists():
-            model, its_tokenizer = load(PRETRAINED / name)
-            results[name] = {
-                "parameters": model.num_parameters(only_trainable=True),
-                **evaluate(model, its_tokenizer, corpus["test"]),
-            }
+    for name in MODELS:
+        model, its_tokenizer = load(PRETRAINED / name)
+        parameters = model.num_parameters(only_trainable=True)
+        results[name] = {"parameters": parameters, **evaluate(model, its_tokenizer, corpus["test"])}
     transformer, run = train_transformer(dataset, tokenizer, minutes)
-    nats = score_transformer(transformer, text_ids(corpus, tokenizer, "test"), Recipe().row_length)
-    results["transformer"] = {
-        "parameters": transformer.num_parameters(only_trainable=True),
-        **run,
-        "nats_per_char": nats,
-    }
+    nats = score_transformer(transformer, test, Recipe().row_length)
+    parameters = transformer.num_parameters(only_trainable=True)
+    results["transformer"] = {"parameters": parameters, **run, "nats_per_char": nats}
     for result in results.values():
         result["bits_per_char"] = result["nats_per_char"] / math.log(2)
     return {

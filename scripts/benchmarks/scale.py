@@ -12,6 +12,7 @@ import psutil
 
 from char_lstm.paths import CHECKOUT
 
+from .common import now
 from .training import characters_a_second
 
 STORY = CHECKOUT / "tests" / "data" / "lighthouse.txt"
@@ -31,7 +32,7 @@ def write_text(path: Path, megabytes: int) -> None:
 def build(text: Path, folder: Path) -> dict[str, float]:
     """Seconds, processor seconds, and the most memory that build_corpus.py and its workers hold together."""
     command = [sys.executable, "scripts/build_corpus.py", "--text", str(text), "--output_dir", str(folder)]
-    start, most, busy = time.perf_counter(), 0, {}
+    start, most, busy = now(), 0, {}
     process = psutil.Popen(command, cwd=CHECKOUT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while process.poll() is None:
         with suppress(psutil.Error):  # one has just ended
@@ -40,9 +41,8 @@ def build(text: Path, folder: Path) -> dict[str, float]:
             busy |= {member.pid: sum(member.cpu_times()[:2]) for member in family}
         time.sleep(0.1)
     if process.returncode:
-        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}")
-    seconds = time.perf_counter() - start
-    return {"seconds": seconds, "processor_seconds": sum(busy.values()), "resident_megabytes": most / 1e6}
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return {"seconds": now() - start, "processor_seconds": sum(busy.values()), "resident_megabytes": most / 1e6}
 
 
 def measure() -> dict:
@@ -52,8 +52,8 @@ def measure() -> dict:
         for megabytes in MEGABYTES:
             text, corpus = Path(folder) / f"{megabytes}.txt", Path(folder) / f"{megabytes}"
             write_text(text, megabytes)
-            sizes[megabytes] = build(text, corpus)
-            sizes[megabytes]["training_characters_a_second"] = characters_a_second(str(corpus), STEPS)
+            built = build(text, corpus)
+            sizes[megabytes] = {**built, "training_characters_a_second": characters_a_second(str(corpus), STEPS)}
     small, middle, large = sizes.values()
     return {
         "megabytes": sizes,

@@ -2,13 +2,13 @@
 
 import os
 import socket
-import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -16,10 +16,12 @@ from gradio_client import Client
 
 from char_lstm.paths import CHECKOUT
 
+from .common import in_turn, now
+
 CLIENTS = 20
 ALONE = 10  # texts of the client alone
 FIRST_REQUESTS, ALL_REQUESTS = 50, 500
-CHARACTERS = 500
+GENERATE = {"api_name": "/generate"}
 BARE_APP = """
 import gradio as gr, torch, transformers
 from transformers import GenerationMixin, PreTrainedModel, PreTrainedTokenizerFast
@@ -56,25 +58,19 @@ def connected(process: subprocess.Popen, address: str) -> Client:
 
 def seconds_to_an_answer(*command: str) -> float:
     """From process start to the first answer of /generate."""
-    start = time.perf_counter()
+    start = now()
     with served(*command) as (process, address):
-        connected(process, address).predict("alice", api_name="/generate")
-        return time.perf_counter() - start
-
-
-def write(client: Client, seed: int) -> str:
-    text = client.predict("alice", seed=seed, api_name="/generate")
-    if len(text) != CHARACTERS:
-        raise RuntimeError(f"{len(text)} characters instead of {CHARACTERS}")
-    return text
+        connected(process, address).predict("alice", **GENERATE)
+        return now() - start
 
 
 def write_all(clients: list[Client], seeds: range) -> tuple[list[str], float]:
     """The texts of all seeds, dealt out to the clients, and the characters a second that all clients got together."""
-    start = time.perf_counter()
+    start = now()
     with ThreadPoolExecutor(len(clients)) as pool:
-        texts = list(pool.map(lambda seed: write(clients[seed % len(clients)], seed), seeds))
-    return texts, len(texts) * CHARACTERS / (time.perf_counter() - start)
+        asked = [pool.submit(clients[seed % len(clients)].predict, "alice", seed=seed, **GENERATE) for seed in seeds]
+    texts = [answer.result() for answer in asked]
+    return texts, sum(map(len, texts)) / (now() - start)
 
 
 def resident_megabytes(process: subprocess.Popen) -> float:
@@ -84,10 +80,8 @@ def resident_megabytes(process: subprocess.Popen) -> float:
 
 def measure(repeats: int) -> dict:
     """Figures and ratios of the Space with the packaged Alice, on this machine."""
-    start = {"space": [], "bare app": []}
-    for _ in range(repeats):
-        start["space"].append(seconds_to_an_answer("space/app.py"))
-        start["bare app"].append(seconds_to_an_answer("-c", BARE_APP))
+    apps = {"space": ["space/app.py"], "bare app": ["-c", BARE_APP]}
+    seconds = in_turn(repeats, **{name: partial(seconds_to_an_answer, *command) for name, command in apps.items()})
     with served("space/app.py") as (process, address):
         clients = [connected(process, address) for _ in range(CLIENTS)]
         clients[0].predict("alice", api_name="/inspect")  # everything is loaded from here on
@@ -99,7 +93,6 @@ def measure(repeats: int) -> dict:
         early = resident_megabytes(process)
         write_all(clients, range(ALL_REQUESTS - FIRST_REQUESTS))
         late = resident_megabytes(process)
-    seconds = {name: statistics.median(values) for name, values in start.items()}
     return {
         "seconds": {"start to first answer": seconds},
         "characters_a_second": {"one client": speed_alone, f"{CLIENTS} clients": speed_together},

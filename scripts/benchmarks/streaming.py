@@ -2,26 +2,23 @@
 
 import resource
 import tempfile
-import time
 from collections import deque
-from concurrent.futures import ProcessPoolExecutor
 from itertools import takewhile
-from multiprocessing import get_context
 from pathlib import Path
 
 from char_lstm.corpus.stream import TextStream
 from char_lstm.paths import PRETRAINED
-from char_lstm.verbs.train import read_command
+from char_lstm.training.recipe import Recipe
 
+from .common import in_fresh_process, now, seconds_of
 from .scale import write_text
 
 MEGABYTES = (10, 100, 1000)
 
 
 def open_stream(path: str) -> TextStream:
-    rows = ["--per_device_train_batch_size", "64", "--train_split", "train+validation"]
-    source = ["--streaming", "true", "--dataset", path, "--tokenizer", str(PRETRAINED / "alice")]
-    recipe = read_command([*source, "--max_steps", "1", *rows])
+    rows = {"max_steps": 1, "per_device_train_batch_size": 64, "train_split": "train+validation"}
+    recipe = Recipe(streaming=True, dataset=path, tokenizer=str(PRETRAINED / "alice"), **rows)
     return recipe.reading(recipe).rows
 
 
@@ -33,12 +30,12 @@ def resident_megabytes() -> float:
 def read_once(path: str) -> dict[str, float]:
     """All batches of a text, one after the other, as a reader of train.py makes them."""
     stream = open_stream(path)
-    before, start = resident_megabytes(), time.perf_counter()
+    before, start = resident_megabytes(), now()
     batches = takewhile(lambda batch: batch["place"].times == 0, stream.read_on(stream.places[0]))
     characters = sum(int(batch["attention_mask"][:, 1:].sum()) for batch in batches)
     return {
         "characters": characters,
-        "seconds": time.perf_counter() - start,
+        "seconds": now() - start,
         "resident_megabytes_before": before,
         "resident_megabytes": resident_megabytes(),
     }
@@ -46,22 +43,20 @@ def read_once(path: str) -> dict[str, float]:
 
 def clean_once(path: str) -> float:
     """Seconds for the blocks alone, which readers that share a file all make of the whole of it."""
-    documents, start = open_stream(path).documents, time.perf_counter()
-    deque(documents.blocks(0), maxlen=0)
-    return time.perf_counter() - start
+    documents = open_stream(path).documents
+    return seconds_of(lambda: deque(documents.blocks(0), maxlen=0))
 
 
 def measure() -> dict:
     """Each size is read once, in a process of its own."""
     sizes = {}
     with tempfile.TemporaryDirectory() as folder:
+        text = Path(folder) / "text.txt"
         for megabytes in MEGABYTES:
-            text = Path(folder) / "text.txt"
             write_text(text, megabytes)
-            with ProcessPoolExecutor(1, get_context("spawn")) as fresh:
-                sizes[megabytes] = fresh.submit(read_once, str(text)).result()
-                if megabytes == MEGABYTES[1]:
-                    clean_seconds = fresh.submit(clean_once, str(text)).result()
+            sizes[megabytes] = in_fresh_process(read_once, str(text))
+            if megabytes == MEGABYTES[1]:
+                clean_seconds = in_fresh_process(clean_once, str(text))
     small, middle, large = sizes.values()
     return {
         "megabytes": sizes,

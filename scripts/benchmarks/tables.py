@@ -2,13 +2,17 @@
 
 import json
 import re
+from collections.abc import Iterable
 from functools import partial
+from pathlib import Path
 
 from char_lstm.paths import CHECKOUT, PRETRAINED, RESULTS
 
 from .common import CELLS
 
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
+MARKED = re.compile(r"(<!-- table: ([^\n]*) -->\n).*?(<!-- end -->)", re.DOTALL)  # a table in a page, and its name
+FORMATS = {"parameters": ",", "steps": ",", "epochs": ".3g", "seconds": ".0f"}  # of figures other than nats and bits
 MODELS = {
     "alice": "the assignment",
     "alice_best": "distilled from two teachers and an n-gram model",
@@ -18,245 +22,212 @@ MODELS = {
 }
 
 
-def evaluation(name: str) -> dict:
+def read(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def results_of(name: str) -> dict:
+    return read(RESULTS / f"{name}.json")
+
+
+def evaluation_of(model: str) -> dict:
     """The figures that lie beside a packaged model."""
-    return json.loads((PRETRAINED / name / "evaluation.json").read_text(encoding="utf-8"))
+    return read(PRETRAINED / model / "evaluation.json")
+
+
+def table(header: str, rows: Iterable[Iterable[object]], machine: dict | None = None) -> str:
+    """A table in Markdown, and below it the machine that measured: its GPU if it has one."""
+    lines = [f"| {header} |", "|---" * (header.count("|") + 1) + "|"]
+    lines += [f"| {' | '.join(map(str, row))} |" for row in rows]
+    if machine:
+        processor = machine.get("gpu") or f"{machine['processor']}, {machine['cores']} cores"
+        lines += ["", f"({processor}, torch {machine['torch']})"]
+    return "\n".join(lines)
+
+
+def formatted(figures: dict, *names: str) -> list[str]:
+    """Some figures as every table shows them; one that a model does not have is left empty."""
+    return [format(figures[name], FORMATS.get(name, ".3f")) if name in figures else "" for name in names]
+
+
+def beginning(text: str, characters: int) -> str:
+    return text[:characters].strip().replace("\n", " / ")
 
 
 def models_table() -> str:
     """Every packaged model: what it is and how well it does."""
-    lines = ["| model | what it is | layers | parameters | measured |", "|---|---|---|---|---|"]
+    rows = []
     for name, what in MODELS.items():
-        figures, config = evaluation(name), json.loads((PRETRAINED / name / "config.json").read_text(encoding="utf-8"))
+        figures, config = evaluation_of(name), read(PRETRAINED / name / "config.json")
         layers = f"{config['num_hidden_layers']} x {config['hidden_size']} {config['cell_type'].upper()}"
         if "scores" in figures:
             score = figures["scores"]["lstm classifier"]
             measured = f"macro-F1 {score['macro_f1']:.3f} on {figures['test_phrasings']} test phrasings"
         else:
-            measured = f"{figures['nats_per_char']:.3f} nats ({figures['bits_per_char']:.3f} bits) a character"
-        lines.append(f"| `{name}` | {what} | {layers} | {figures['parameters']:,} | {measured} |")
-    return "\n".join(lines)
+            measured = "{} nats ({} bits) a character".format(*formatted(figures, "nats_per_char", "bits_per_char"))
+        rows.append([f"`{name}`", what, layers, *formatted(figures, "parameters"), measured])
+    return table("model | what it is | layers | parameters | measured", rows)
 
 
 def teachers_table() -> str:
     """A student beside those that it learnt from."""
+    files = {
+        "`alice`, the assignment": "modeling/pretrained/alice/evaluation.json",
+        "first teacher": "scripts/results/teacher_1.json",
+        "second teacher": "scripts/results/teacher_2.json",
+        "`alice_best`, the student": "modeling/pretrained/alice_best/evaluation.json",
+    }
     rows = [
-        ("`alice`, the assignment", evaluation("alice"), "modeling/pretrained/alice/evaluation.json"),
-        ("first teacher", read("teacher_1"), "scripts/results/teacher_1.json"),
-        ("second teacher", read("teacher_2"), "scripts/results/teacher_2.json"),
-        ("`alice_best`, the student", evaluation("alice_best"), "modeling/pretrained/alice_best/evaluation.json"),
+        [what, *formatted(read(CHECKOUT / file), "parameters", "nats_per_char"), f"[`{Path(file).name}`](../{file})"]
+        for what, file in files.items()
     ]
-    lines = ["| | parameters | nats per character | measured in |", "|---|---|---|---|"]
-    for what, figures, path in rows:
-        link = f"[`{path.rpartition('/')[2]}`](../{path})"
-        lines.append(f"| {what} | {figures['parameters']:,} | {figures['nats_per_char']:.3f} | {link} |")
-    return "\n".join(lines)
+    return table("| parameters | nats per character | measured in", rows)
 
 
 def vanishing_table() -> str:
     """How far a gradient reaches in each cell, before and after training."""
-    lines = [
-        "| cell | fresh: factor a step | 200 characters back | trained: factor a step | 200 characters back |",
-        "|---|---|---|---|---|",
-    ]
-    for model in read("vanishing")["models"]:
-        cells = [model["cell_type"].upper()]
-        for when in ("before", "after"):
-            cells += [f"{model[when]['measured_per_step']:.2f}", f"{model[when]['gradient'][-1]:.0e}"]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    rows = []
+    for model in results_of("vanishing")["models"]:
+        rows.append([model["cell_type"].upper()])
+        for at in (model["before"], model["after"]):
+            rows[-1] += [f"{at['measured_per_step']:.2f}", f"{at['gradient'][-1]:.0e}"]
+    header = "cell | fresh: factor a step | 200 characters back | trained: factor a step | 200 characters back"
+    return table(header, rows)
 
 
 def cells_table() -> str:
     """Three cells with the same parameters and epochs, from their evaluations and the generation benchmark."""
-    speeds = read("generation")["characters_a_second"]
-    lines = ["| cell | parameters | nats per character | bits | reset at each sentence | characters a second |"]
-    lines += ["|---|---|---|---|---|---|"]
-    for name, speed in speeds.items():
-        figures = evaluation(CELLS[name])
-        lines.append(
-            f"| {name} | {figures['parameters']:,} | {figures['nats_per_char']:.3f} | {figures['bits_per_char']:.3f} "
-            f"| {figures['nats_per_char_reset']:.3f} | {speed:,.0f} |"
-        )
-    return "\n".join(lines)
-
-
-def read(name: str) -> dict:
-    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    shown = ("parameters", "nats_per_char", "bits_per_char", "nats_per_char_reset")
+    speeds = results_of("generation")["characters_a_second"]
+    rows = ([cell, *formatted(evaluation_of(CELLS[cell]), *shown), f"{speeds[cell]:,.0f}"] for cell in speeds)
+    return table("cell | parameters | nats per character | bits | reset at each sentence | characters a second", rows)
 
 
 def figures_table(name: str) -> str:
     """The figures of a benchmark and the machine they were measured on."""
-    results = read(name)
-    lines = [f"| {name} | {results['unit']} |", "|---|---|"]
-    lines += [f"| {what} | {figure:.2f} |" for what, figure in results["figures"].items()]
-    return "\n".join([*lines, "", machine_line(results["machine"])])
+    results = results_of(name)
+    rows = ([what, f"{figure:.2f}"] for what, figure in results["figures"].items())
+    return table(f"{name} | {results['unit']}", rows, results["machine"])
 
 
-def machine_line(machine: dict) -> str:
-    """What measured; the GPU only if there was one."""
-    processor = machine.get("gpu") or f"{machine['processor']}, {machine['cores']} cores"
-    return f"({processor}, torch {machine['torch']})"
+def generation_table() -> str:
+    milliseconds = 1000 * results_of("generation")["seconds"]["one_text"]["ours"]
+    return f"{figures_table('generation')}\n\n500 characters take {milliseconds:.0f} ms on one thread."
 
 
 def memory_table() -> str:
     """What a training step holds, by the size of the model and the length of its rows."""
-    results = read("memory")
-    lines = ["| layers x units | rows | MB | MB with `--gradient_checkpointing` | its time to the other's |"]
-    lines += ["|---|---|---|---|---|"]
-    for name, by_length in results["steps"].items():
+    results, rows = results_of("memory"), []
+    for size, by_length in results["steps"].items():
         for length, at in by_length.items():
-            whole, segments = at["whole"], at["segments"]
-            lines.append(
-                f"| {name} | {at['rows']} x {length} | {whole['megabytes']:,.0f} | {segments['megabytes']:,.0f} "
-                f"| {segments['seconds'] / whole['seconds']:.2f} |"
-            )
-    return "\n".join([*lines, "", machine_line(results["machine"])])
-
-
-def generation_table() -> str:
-    milliseconds = 1000 * read("generation")["seconds"]["one_text"]["ours"]
-    return f"{figures_table('generation')}\n\n500 characters take {milliseconds:.0f} ms on one thread."
+            megabytes = [f"{at[how]['megabytes']:,.0f}" for how in ("whole", "segments")]
+            slower = at["segments"]["seconds"] / at["whole"]["seconds"]
+            rows.append([size, f"{at['rows']} x {length}", *megabytes, f"{slower:.2f}"])
+    header = "layers x units | rows | MB | MB with `--gradient_checkpointing` | its time to the other's"
+    return table(header, rows, results["machine"])
 
 
 def quality_table() -> str:
     """What predicts the last tenth of the book, best first."""
-    models = read("quality")["models"]
-    lines = ["| model | parameters | nats per character | bits |", "|---|---|---|---|"]
-    for name, result in sorted(models.items(), key=lambda item: item[1]["nats_per_char"]):
-        parameters = f"{result['parameters']:,}" if "parameters" in result else ""
-        lines.append(f"| {name} | {parameters} | {result['nats_per_char']:.3f} | {result['bits_per_char']:.3f} |")
-    return "\n".join(lines)
+    models = sorted(results_of("quality")["models"].items(), key=lambda item: item[1]["nats_per_char"])
+    rows = ([name, *formatted(figures, "parameters", "nats_per_char", "bits_per_char")] for name, figures in models)
+    return table("model | parameters | nats per character | bits", rows)
 
 
 def variants_table(name: str) -> str:
     """What each row of a table of variants changes, and what it predicts the last tenth of the book with."""
-    lines = ["| what | settings | epochs | steps | nats per character |", "|---|---|---|---|---|"]
-    for what, row in read(name)["rows"].items():
-        corpus = "".join(f" (corpus: `--{option}`)" for option in row["corpus"])
+    rows = []
+    for what, row in results_of(name)["rows"].items():
         settings = f"`{row['arguments']}`" if row["arguments"] else ""
-        lines.append(
-            f"| {what} | {settings}{corpus} | {row['epochs']:.3g} | {row['steps']:,} | {row['nats_per_char']:.3f} |"
-        )
-    return "\n".join(lines)
+        settings += "".join(f" (corpus: `--{option}`)" for option in row["corpus"])
+        rows.append([what, settings, *formatted(row, "epochs", "steps", "nats_per_char")])
+    return table("what | settings | epochs | steps | nats per character", rows)
 
 
 def shakespeare_table() -> str:
     """How well and how soon another text is learnt."""
-    (row,) = read("shakespeare")["rows"].values()
-    return (
-        "| epochs | seconds | nats per character | bits |\n|---|---|---|---|\n"
-        f"| {row['epochs']:.3g} | {row['seconds']:.0f} | {row['nats_per_char']:.3f} | {row['bits_per_char']:.3f} |"
-    )
+    shown = ("epochs", "seconds", "nats_per_char", "bits_per_char")
+    rows = (formatted(row, *shown) for row in results_of("shakespeare")["rows"].values())
+    return table("epochs | seconds | nats per character | bits", rows)
 
 
 def temperatures_table() -> str:
     """The beginning of what one seed writes at each temperature, and how much is new over all seeds."""
-    results = read("temperatures")
-    lines = ["| temperature | new | longest copy | the first 80 of 500 characters, seed 0 |", "|---|---|---|---|"]
-    for temperature, row in results["sheet"].items():
-        sample = row["sample"][:80].strip().replace("\n", " / ")
-        lines.append(f"| {temperature} | {row['share_new']:.0%} | {row['longest_copy']:.0f} | {sample} |")
-    return "\n".join(lines)
-
-
-def onnx_table() -> str:
-    """Size and quality of the exported step."""
-    results = read("onnx")
-    lines = ["| | bytes | nats per character |", "|---|---|---|"]
-    for name in ("model.onnx", "model_int8.onnx"):
-        lines.append(f"| {name} | {results['bytes'][name]:,} | {results['test'][name]['nats_per_char']:.4f} |")
-    return "\n".join(lines)
-
-
-def plan_table() -> str:
-    """A corpus of a hundred gigabytes, computed from what was measured on small ones."""
-    streamed, built, trained = (read(name) for name in ("streaming", "scale", "training"))
-    megabytes = 100_000
-    gigabyte = streamed["megabytes"]["1000"]
-    characters = gigabyte["characters"] * megabytes / 1000
-    read_rate = gigabyte["characters"] / gigabyte["seconds"]  # a second, by one reader
-    train_rate = trained["characters_a_second"]["train.py"]
-    parameters = evaluation("alice")["parameters"]
-    rows = [
-        ("characters after normalising, billions", characters / 1e9, "streaming"),
-        ("reading them once, hours of one core", characters / read_rate / 3600, "streaming"),
-        ("memory of a reader, gigabytes", gigabyte["resident_megabytes"] / 1000, "streaming"),
-        (
-            "resuming, seconds to find the place in a file of 1 GB, at most",
-            10 * streamed["seconds_to_clean_100_megabytes"],
-            "streaming",
-        ),
-        (
-            "building a stored corpus instead, hours of one core",
-            built["megabytes"]["100"]["processor_seconds"] * megabytes / 100 / 3600,
-            "scale",
-        ),
-        ("training once through on one core of a CPU, days", characters / train_rate / 86400, "training"),
-        ("readers that training a million characters a second keeps busy", 1e6 / read_rate, "streaming"),
-        ("gradients that processes exchange in a step, megabytes", 4 * parameters / 1e6, "alice's parameters"),
-        (
-            "a checkpoint (weights, their average, two moments of AdamW), megabytes",
-            16 * parameters / 1e6,
-            "alice's parameters",
-        ),
-    ]
-    lines = ["| a hundred gigabytes of text | | computed from |", "|---|---|---|"]
-    return "\n".join([*lines, *(f"| {what} | {figure:,.3g} | {source} |" for what, figure, source in rows)])
+    rows = (
+        [temperature, f"{row['share_new']:.0%}", f"{row['longest_copy']:.0f}", beginning(row["sample"], 80)]
+        for temperature, row in results_of("temperatures")["sheet"].items()
+    )
+    return table("temperature | new | longest copy | the first 80 of 500 characters, seed 0", rows)
 
 
 def watch_it_learn() -> str:
     """What the packaged Alice wrote from one seed after some epochs."""
-    samples = json.loads((PRETRAINED / "alice" / "samples.json").read_text(encoding="utf-8"))
-    lines = ["| after epoch | 100 of the 500 characters |", "|---|---|"]
-    lines += [f"| {epoch} | {samples[f'{epoch:03}'][:100].strip()} |".replace("\n", " / ") for epoch in (1, 5, 20, 100)]
-    return "\n".join(lines)
+    samples = read(PRETRAINED / "alice" / "samples.json")
+    rows = ([epoch, beginning(samples[f"{epoch:03}"], 100)] for epoch in (1, 5, 20, 100))
+    return table("after epoch | 100 of the 500 characters", rows)
+
+
+def onnx_table() -> str:
+    """Size and quality of the exported step."""
+    results, names = results_of("onnx"), ("model.onnx", "model_int8.onnx")
+    nats = {name: results["test"][name]["nats_per_char"] for name in names}
+    rows = ([name, f"{results['bytes'][name]:,}", f"{nats[name]:.4f}"] for name in names)
+    return table("| bytes | nats per character", rows)
 
 
 def intents_table() -> str:
     """The intent classifier beside a bag of words, on the test phrasings and on training phrasings held out."""
     files = {"test phrasings": "intents", "a quarter of the training phrasings": "intents_held_out"}
-    scores = {name: read(file)["scores"] for name, file in files.items()}
-    methods = scores["test phrasings"]
-    lines = ["| macro-F1 on | " + " | ".join(methods) + " |", "|---" * (1 + len(methods)) + "|"]
-    for name, score in scores.items():
-        lines.append(f"| {name} | " + " | ".join(f"{score[method]['macro_f1']:.3f}" for method in methods) + " |")
-    return "\n".join(lines)
+    scores = {what: results_of(name)["scores"] for what, name in files.items()}
+    rows = ([what, *(f"{score['macro_f1']:.3f}" for score in by_method.values())] for what, by_method in scores.items())
+    return table(" | ".join(["macro-F1 on", *scores["test phrasings"]]), rows)
+
+
+def plan_table() -> str:
+    """A corpus of a hundred gigabytes, computed from what was measured on small ones."""
+    streamed, built, trained = (results_of(name) for name in ("streaming", "scale", "training"))
+    megabytes = 100_000
+    gigabyte = streamed["megabytes"]["1000"]
+    characters = gigabyte["characters"] * megabytes / 1000
+    read_rate = gigabyte["characters"] / gigabyte["seconds"]  # a second, by one reader
+    train_rate = trained["characters_a_second"]["train.py"]
+    build_seconds = built["megabytes"]["100"]["processor_seconds"] * megabytes / 100
+    find_seconds = 10 * streamed["seconds_to_clean_100_megabytes"]
+    weights = 4 * evaluation_of("alice")["parameters"] / 1e6  # megabytes
+    computed = [
+        ("characters after normalising, billions", characters / 1e9, "streaming"),
+        ("reading them once, hours of one core", characters / read_rate / 3600, "streaming"),
+        ("memory of a reader, gigabytes", gigabyte["resident_megabytes"] / 1000, "streaming"),
+        ("resuming, seconds to find the place in a file of 1 GB, at most", find_seconds, "streaming"),
+        ("building a stored corpus instead, hours of one core", build_seconds / 3600, "scale"),
+        ("training once through on one core of a CPU, days", characters / train_rate / 86400, "training"),
+        ("readers that training a million characters a second keeps busy", 1e6 / read_rate, "streaming"),
+        ("gradients that processes exchange in a step, megabytes", weights, "alice's parameters"),
+        ("a checkpoint (weights, their average, two moments of AdamW), megabytes", 4 * weights, "alice's parameters"),
+    ]
+    rows = ([what, f"{figure:,.3g}", source] for what, figure, source in computed)
+    return table("a hundred gigabytes of text | | computed from", rows)
 
 
 TABLES = {
     "models": models_table,
     "teachers": teachers_table,
     "vanishing": vanishing_table,
-    "quality": quality_table,
-    "watch it learn": watch_it_learn,
-    "temperatures": temperatures_table,
-    "shakespeare": shakespeare_table,
-    "road": partial(variants_table, "road"),
-    "ideas": partial(variants_table, "ideas"),
-    "helped": partial(variants_table, "helped"),
     "cells": cells_table,
     "generation": generation_table,
-    "training": partial(figures_table, "training"),
     "memory": memory_table,
-    "scale": partial(figures_table, "scale"),
-    "streaming": partial(figures_table, "streaming"),
-    "plan": plan_table,
-    "serving": partial(figures_table, "serving"),
+    "quality": quality_table,
+    "shakespeare": shakespeare_table,
+    "temperatures": temperatures_table,
+    "watch it learn": watch_it_learn,
     "onnx": onnx_table,
     "intents": intents_table,
+    "plan": plan_table,
+    **{name: partial(variants_table, name) for name in ("road", "ideas", "helped")},
+    **{name: partial(figures_table, name) for name in ("training", "scale", "streaming", "serving")},
 }
 
 
 def with_tables(page: str) -> str:
     """A page with what stands between each pair of table marks made anew."""
-    for name, table in TABLES.items():
-        begin, end = mark(name), "<!-- end -->"
-        pattern = re.compile(re.escape(begin) + r".*?" + re.escape(end), re.DOTALL)
-        page = pattern.sub(lambda _, table=table, begin=begin, end=end: begin + table() + "\n" + end, page)
-    return page
-
-
-def mark(name: str) -> str:
-    """The line above a table in the source of a page."""
-    return f"<!-- table: {name} -->\n"
+    return MARKED.sub(lambda found: f"{found[1]}{TABLES[found[2]]()}\n{found[3]}", page)

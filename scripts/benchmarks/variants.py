@@ -2,11 +2,9 @@
 
 import json
 import tempfile
-import time
 from pathlib import Path
 
 import yaml
-from datasets import load_from_disk
 
 from char_lstm import load
 from char_lstm.corpus.build import build_corpus
@@ -16,28 +14,22 @@ from char_lstm.training.evaluation import evaluate
 from char_lstm.training.run import train
 from char_lstm.verbs.train import read_command
 
+from .common import UNDISTURBED, now
+
 TABLES = Path(__file__).with_suffix(".yaml")
-COMMON = {"train_split": "train+validation", "save_strategy": "no", "report_to": "none", "disable_tqdm": True}
-
-
-def arguments(settings: dict, dataset: Path, output_dir: Path) -> list[str]:
-    """The command line of train.py for a row."""
-    settings = {"config": "alice.yaml", **settings, **COMMON}
-    settings["config"] = RECIPES / settings["config"]
-    named = {**settings, "dataset": dataset, "output_dir": output_dir}
-    return [part for name, value in named.items() for part in (f"--{name}", str(value))]
 
 
 def run(settings: dict, text: str, folder: Path) -> dict:
     """Trains one row on a corpus of its own and tests it."""
-    settings = dict(settings)
+    settings, run_folder = dict(settings), folder / "run"
     corpus = settings.pop("corpus", {})
-    build_corpus(folder / "corpus", text=text, **corpus)
-    start = time.perf_counter()
-    trainer = train(read_command(arguments(settings, folder / "corpus", folder / "run")))
-    seconds = time.perf_counter() - start
-    model, tokenizer = load(folder / "run")
-    figures = evaluate(model, tokenizer, load_from_disk(folder / "corpus")["test"])
+    dataset = build_corpus(folder / "corpus", text=text, **corpus)
+    places = {"config": RECIPES / settings.get("config", "alice.yaml"), "dataset": folder / "corpus"}
+    whole = {**settings, **places, "output_dir": run_folder, "train_split": "train+validation", **UNDISTURBED}
+    start = now()
+    trainer = train(read_command([f"--{name}={value}" for name, value in whole.items()]))
+    seconds = now() - start
+    figures = evaluate(*load(run_folder), dataset["test"])
     command = " ".join(f"--{name} {value}" for name, value in settings.items())
     done = {"steps": trainer.state.global_step, "epochs": trainer.state.epoch, "seconds": seconds}
     return {"corpus": corpus, "arguments": command, **done, **figures}

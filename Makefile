@@ -56,6 +56,7 @@ lint: setup  ## style, types and declared dependencies
 	@$(BIN)/deptry tests --ignore DEP002,DEP004
 
 wheel: setup  ## the package as one file in dist/, for a machine that has no checkout
+	@rm -rf build  # setuptools would pack what an older build left there
 	@$(PIP) wheel --no-deps --wheel-dir dist . >&2
 	@ls dist/*.whl
 

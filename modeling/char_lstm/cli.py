@@ -40,6 +40,9 @@ def run(verb: str, argv: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt as interrupt:
         print(f"char-lstm {verb}: interrupted{interrupt}", file=sys.stderr)
         sys.exit(130)
+    except ModuleNotFoundError as error:
+        print(f"char-lstm {verb}: {error.name} is not installed; `pip install '.[train,export]'` brings it", file=sys.stderr)
+        sys.exit(2)
     except (UserError, ValueError, OSError) as error:
         logging.getLogger().debug("the traceback of what follows", exc_info=error)
         print(f"char-lstm {verb}: {sentence_of(error)}", file=sys.stderr)

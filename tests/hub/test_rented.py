@@ -31,6 +31,8 @@ SOURCES = (  # of a package to install
     r"\S*\s?@ ?\w+://\S+",
     r"https?://\S+\.(?:zip|whl|tar\.gz)\b",
     r"pip install [^\n]*https?://\S+",
+    r"curl [^\n]*\| *(?:ba)?sh\b",
+    r"pip install (?:--user )?uv(?!==)\b",
     r"--(?:extra-)?(?:index-url|find-links)\b",
     r"(?:pip install|uvx|--from|--with) (?:-\S+ )*[\"']?char[-_]lstm\b(?!\S* @ file).*",
 )
@@ -116,6 +118,8 @@ class TestSources:
             "pip install char-lstm[train]",
             "uvx char-lstm generate",
             "uv run --with char-lstm train.py",
+            "curl -LsSf https://host/install.sh | sh",
+            "pip install --user uv",
         ],
     )
     def test_a_foreign_source_is_recognised(self, line):

@@ -104,6 +104,7 @@ def temperature_sheet(model, tokenizer, folder: Path, seed: int) -> list[dict]:
 def dataset_card(corpus: DatasetDict, repo: Repo, args: PublishArguments) -> DatasetCard:
     """The card of a corpus, with its sizes."""
     characters = sum((lengths_of(split) - 1).sum() for split in corpus.values())  # a row starts with a newline
+    files = [{"split": name, "path": f"data/{name}-*"} for name in corpus]
     terms: dict[str, Any] = {"license": args.dataset_license}
     data = DatasetCardData(
         language=card_of(Path(args.model)).data["language"],
@@ -111,12 +112,7 @@ def dataset_card(corpus: DatasetDict, repo: Repo, args: PublishArguments) -> Dat
         task_categories=["text-generation"],
         source_datasets=["original"],
         size_categories=[size_category(sum(map(len, corpus.values())))],
-        configs=[
-            {
-                "config_name": "default",
-                "data_files": [{"split": name, "path": f"data/{name}-*"} for name in corpus],
-            }
-        ],
+        configs=[{"config_name": "default", "data_files": files}],
         **(PUBLIC_DOMAIN if args.dataset_license == "public-domain" else terms),
     )
     splits = SplitDict()

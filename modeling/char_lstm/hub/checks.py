@@ -71,15 +71,9 @@ if len(text) != 500:
 
 def check_space(repo: Repo, model: Repo) -> None:
     """The app starts with the assembled model."""
-    app_file = card_of(repo.folder).data["app_file"]
+    app = [sys.executable, "-u", card_of(repo.folder).data["app_file"]]
     print(f"starting the {repo} ...")
-    run_alone(
-        [sys.executable, "-u", app_file],
-        repo.folder,
-        "the Space does not start",
-        up="Running on local URL",
-        MODEL_ID=str(model.folder),
-    )
+    run_alone(app, repo.folder, "the Space does not start", up="Running on local URL", MODEL_ID=str(model.folder))
 
 
 def run_alone(command: list[str], folder: Path, failure: str, *, up: str | None = None, **variables: str) -> None:

@@ -96,7 +96,7 @@ def model_radio() -> gr.Radio:
 def settings_accordion() -> list[gr.Slider | gr.Number]:
     """Temperature, top k, top p and length, behind a heading that opens them."""
     usual = models.default_settings()
-    few, likely = "only the k likeliest; 0 means all", "only the likeliest, up to this total"
+    few, likely = "the k likeliest; 0 means all", "the likeliest, up to this total"
     with gr.Accordion("Settings", open=False):
         return [
             temperature_slider(),

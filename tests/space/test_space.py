@@ -184,8 +184,9 @@ class TestSlots:
 
     def test_stopping_frees_the_place(self, slowed, client):
         jobs = [client.submit(seed=seed, api_name="/generate") for seed in range(app.PLACES)]
-        for job in jobs:
+        for job in jobs:  # every one runs before any is cancelled: the client would lose what had not begun
             next(iter(job))
+        for job in jobs:
             job.cancel()
         self.check_that_places_are_free(slowed, client)
 

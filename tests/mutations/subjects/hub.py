@@ -239,7 +239,6 @@ MUTATIONS = [
         "char_lstm.hub.assemble:assemble_space",
         "    shutil.copytree(PACKAGE, repo.folder / PACKAGE.name, ignore=UNUSED_IN_A_SPACE)\n",
         "",
-        "tests/hub/test_publish.py::TestPublishing::"
-        "test_one_command_publishes_model_dataset_and_space_each_in_one_commit_under_a_tag",
+        "tests/hub/test_publish.py::TestPublishing::test_the_space_gets_the_parts_of_the_package_that_it_uses",
     ),
 ]

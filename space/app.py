@@ -42,7 +42,7 @@ LARGEST_REQUEST = 100_000  # bytes: the longest text, escaped, and what the page
 PROMPTS = ["Alice was", "“Off with her", "the white rabbit", "Why is a raven like", "once upon a midnight"]
 
 HIDDEN = {"api_visibility": "private", "show_progress": "hidden"}
-WRITING = {"concurrency_limit": PLACES, "concurrency_id": "writing"}
+WRITING = {"concurrency_limit": PLACES, "concurrency_id": "writing", "show_progress": "hidden"}
 READING = {"concurrency_limit": 1, "concurrency_id": "reading"}
 LOOKS = {"theme": THEME, "css_paths": sheets.HERE / "page.css", "footer_links": []}
 SERVING = {
@@ -67,15 +67,14 @@ WRITE_LINKED = (
 NEW_SEED = "() => Math.floor(Math.random() * 1e6)"
 
 
+def public(function) -> dict[str, str | None]:
+    """An endpoint's name and description in the API: the function's own."""
+    return {"api_name": function.__name__, "api_description": getdoc(function)}
+
+
 def prompt_box() -> gr.Textbox:
-    return gr.Textbox(
-        "",
-        label="Begin with",
-        info="Capitals and punctuation are ignored.",
-        placeholder="anything, or nothing",
-        lines=2,
-        max_length=writing.LONGEST_PROMPT,
-    )
+    words = {"info": "Capitals and punctuation are ignored.", "placeholder": "anything, or nothing"}
+    return gr.Textbox("", label="Begin with", lines=2, max_length=writing.LONGEST_PROMPT, **words)
 
 
 def seed_box() -> gr.Number:
@@ -96,7 +95,7 @@ def model_radio() -> gr.Radio:
 def settings_accordion() -> list[gr.Slider | gr.Number]:
     """Temperature, top k, top p and length, behind a heading that opens them."""
     usual = models.default_settings()
-    few, likely = "the k likeliest; 0 means all", "the likeliest, up to this total"
+    few, likely = "the k likeliest; 0 for all", "the likeliest, up to this total"
     with gr.Accordion("Settings", open=False):
         return [
             temperature_slider(),
@@ -137,15 +136,7 @@ def connect_writing(start: gr.Button, fields: list, seed, model, sheet, begun, r
     blank = start.click(
         sheets.begin_text, [*fields, run], [sheet, begun, seed, run], queue=False, scroll_to_output=True, **HIDDEN
     )
-    written = blank.success(
-        writing.generate,
-        [*fields, run],
-        sheet,
-        api_name="generate",
-        api_description=getdoc(writing.generate),
-        show_progress="hidden",
-        **WRITING,
-    )
+    written = blank.success(writing.generate, [*fields, run], sheet, **public(writing.generate), **WRITING)
     written.then(sheets.mark_copies_if_ended, [sheet, model, run], sheet, queue=False, **HIDDEN)
 
 
@@ -158,15 +149,10 @@ def look_tab():
         with gr.Column(scale=1, min_width=220):
             model = model_radio()
             read = gr.Button("Read it", variant="primary")
-    shown = gr.HTML(
-        label="Inspection",
-        html_template=inspector.HTML,
-        css_template=inspector.CSS,
-        js_on_load=inspector.JS,
-        apply_default_css=False,
-    )
+    parts = {"html_template": inspector.HTML, "css_template": inspector.CSS, "js_on_load": inspector.JS}
+    shown = gr.HTML(label="Inspection", apply_default_css=False, **parts)
     read.click(reading.stream_inspection, [text, model], shown, api_visibility="private", **READING)
-    gr.api(reading.inspect, api_name="inspect", api_description=getdoc(reading.inspect), **READING)
+    gr.api(reading.inspect, **public(reading.inspect), **READING)
     return text, model, shown
 
 
@@ -190,15 +176,7 @@ def cells_tab(demo: gr.Blocks) -> None:
         return [*blank, writing.seed_or_drawn(seed)]
 
     blank = start.click(begin_texts, [prompt, seed], [*three, seed], queue=False, **HIDDEN)
-    written = blank.success(
-        writing.compare,
-        boxes,
-        three,
-        api_name="compare",
-        api_description=getdoc(writing.compare),
-        show_progress="hidden",
-        **WRITING,
-    )
+    written = blank.success(writing.compare, boxes, three, **public(writing.compare), **WRITING)
     demo.load(None, None, seed, js=NEW_SEED, **HIDDEN)
     for sheet, model in zip(three, models.CELLS.values(), strict=True):
         written.then(lambda text, model=model: sheets.mark_copies(text, model), sheet, sheet, queue=False, **HIDDEN)

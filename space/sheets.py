@@ -15,20 +15,10 @@ FIELDS = ("prompt", "model", "temperature", "top_k", "top_p", "seed", "max_new_t
 
 def new_sheet(label: str, heading: str | None = None) -> gr.HTML:
     """The component. Its value is the text; its other properties come from `blank_sheet` and `mark_copies`."""
-    files = {kind: (HERE / f"sheet.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")}
-    return gr.HTML(
-        "",
-        label=label,
-        html_template=files["html"],
-        css_template=files["css"],
-        js_on_load=files["js"],
-        apply_default_css=False,
-        heading=heading,
-        prompt="",
-        changed=False,
-        link=None,
-        novelty=None,
-    )
+    kinds = {"html_template": "html", "css_template": "css", "js_on_load": "js"}
+    parts = {name: (HERE / f"sheet.{kind}").read_text(encoding="utf-8") for name, kind in kinds.items()}
+    empty = {"prompt": "", "changed": False, "link": None, "novelty": None}
+    return gr.HTML("", label=label, heading=heading, apply_default_css=False, **parts, **empty)
 
 
 def blank_sheet(prompt: str, model: str, link: str | None = None) -> dict:
@@ -38,14 +28,7 @@ def blank_sheet(prompt: str, model: str, link: str | None = None) -> dict:
 
 
 def begin_text(
-    prompt: str,
-    model: str,
-    temperature: float,
-    top_k: int,
-    top_p: float,
-    seed: int | None,
-    length: int,
-    run: Run | None = None,
+    prompt: str, model: str, temperature: float, top_k: int, top_p: float, seed: int | None, length: int, run=None
 ):
     """Stops the run before, if any; returns a blank sheet that links to its text, the normalised prompt, the seed, and
     a new run."""

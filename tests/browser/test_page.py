@@ -3,6 +3,7 @@
 import re
 import shutil
 import threading
+from types import SimpleNamespace
 from urllib.parse import urlencode, urlsplit
 
 import pytest
@@ -97,17 +98,26 @@ def test_500_characters_stream_in_and_what_appears_in_the_book_is_marked(visit):
     assert "% new" in page.locator(".sheet .verdict").first.text_content()
 
 
-def test_stop_ends_the_text_midway(visit, monkeypatch):
+@pytest.fixture
+def slowed(monkeypatch):
+    """A text takes 20 seconds until `go_on` is set; `ended` counts those given up or finished."""
     import writing
 
-    go_on, stream_text = threading.Event(), writing.stream_text
+    slowed = SimpleNamespace(go_on=threading.Event(), ended=threading.Semaphore(0))
 
-    def slow_stream(*args, **settings):
-        for character in stream_text(*args, **settings):
-            go_on.wait(20 / 500)
-            yield character
+    def slow_stream(*args, stream_text=writing.stream_text, **settings):
+        try:
+            for character in stream_text(*args, **settings):
+                slowed.go_on.wait(20 / 500)
+                yield character
+        finally:
+            slowed.ended.release()
 
     monkeypatch.setattr(writing, "stream_text", slow_stream)
+    return slowed
+
+
+def test_stop_ends_the_text_midway(visit, slowed):
     page = visit()
     page.get_by_role("button", name="Write 500 characters", exact=True).click()
     page.wait_for_function("document.querySelector('.sheet .text').textContent.length >= 20")
@@ -119,30 +129,18 @@ def test_stop_ends_the_text_midway(visit, monkeypatch):
         page.wait_for_function("0 < document.querySelector('.sheet .text').textContent.length")
         page.get_by_role("button", name="Stop").click()
         finished(page)
-    go_on.set()
+    slowed.go_on.set()
     page.get_by_role("button", name="Write 500 characters", exact=True).click()
     page.wait_for_function("document.querySelector('.sheet .count').textContent === '500 characters'")
 
 
-def test_a_new_text_takes_the_place_of_one_that_is_still_being_written(visit, monkeypatch):
-    import writing
-
-    ended, stream_text = threading.Semaphore(0), writing.stream_text
-
-    def slow_stream(*args, **settings):
-        try:
-            for character in stream_text(*args, **settings):
-                threading.Event().wait(0.02)
-                yield character
-        finally:
-            ended.release()
-
-    monkeypatch.setattr(writing, "stream_text", slow_stream)
+def test_a_new_text_takes_the_place_of_one_that_is_still_being_written(visit, slowed):
     page = visit()
     for _ in range(2):
         page.get_by_role("button", name="Write 500 characters", exact=True).click()
         page.wait_for_function("document.querySelector('.sheet .text').textContent.length >= 10")
-    assert ended.acquire(timeout=5)
+    assert slowed.ended.acquire(timeout=5)
+    slowed.go_on.set()
     assert len(finished(page)) == 500
 
 
@@ -217,9 +215,7 @@ def test_nothing_is_wider_than_a_phone(visit):
     page.get_by_role("button", name="with each").click()
     page.wait_for_function("[...document.querySelectorAll('.sheet .count')].filter(c => c.textContent).length === 4")
     assert page.evaluate(is_narrow)
-    assert all(
-        box["width"] > 300 for box in map(lambda sheet: sheet.bounding_box(), page.locator(".sheet:visible").all())
-    )
+    assert all(sheet.bounding_box()["width"] > 300 for sheet in page.locator(".sheet:visible").all())
 
 
 def test_every_control_has_a_name_and_is_reached_by_the_keyboard(visit):

@@ -9,7 +9,6 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -21,9 +20,6 @@ from ..modeling_char_lstm import CharLstmForCausalLM
 from ..paths import packaged_model
 from ..tokenization_char_lstm import normalise
 from .inspect import Inspection, inspect_text
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 REACH = 200  # characters back
 CHARACTERS_READ = 600  # from the middle of the text
@@ -128,7 +124,7 @@ def multiply_by_three(steps: int = 12, start: float = 0.1) -> dict[str, list[flo
     }
 
 
-def draw_gradients(models: list[dict], positions: int) -> "Figure":
+def draw_gradients(models: list[dict], positions: int) -> bytes:
     figure = _figure(8, 4.8)
     axes = figure.add_subplot()
     for entry in models:
@@ -140,10 +136,10 @@ def draw_gradients(models: list[dict], positions: int) -> "Figure":
     axes.set_ylabel(f"size of the gradient of its log-probability\n(geometric mean of {positions} predictions)")
     axes.set_title("How far back does a gradient reach?")
     _finish(axes)
-    return figure
+    return _png(figure)
 
 
-def draw_times_three(numbers: dict[str, list[float]]) -> "Figure":
+def draw_times_three(numbers: dict[str, list[float]]) -> bytes:
     figure = _figure(8, 3.4)
     for axes, name, label in zip(
         figure.subplots(1, 2), ["value", "gradient"], ["the value", "its gradient back to the start"], strict=True
@@ -153,10 +149,10 @@ def draw_times_three(numbers: dict[str, list[float]]) -> "Figure":
         axes.set_xlabel("steps")
         axes.set_ylabel(label)
         _finish(axes)
-    return figure
+    return _png(figure)
 
 
-def _figure(width: float, height: float) -> "Figure":
+def _figure(width: float, height: float):
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), dpi=150, layout="constrained")
@@ -168,7 +164,7 @@ def _finish(axes) -> None:
     axes.legend(frameon=False)
 
 
-def _png(figure: "Figure") -> bytes:
+def _png(figure) -> bytes:
     png = io.BytesIO()
     figure.savefig(png, format="png")
     return png.getvalue()
@@ -200,20 +196,18 @@ def report(
         raise ValueError(f"--positions must be at least 1, got {positions}")
     content = Path(text).read_text(encoding="utf-8-sig", errors="replace")
     model_ids: Sequence[str | Path] = models or [packaged_model(name) for name in ("alice_rnn", "alice", "alice_gru")]
-    measured = [compare_with_untrained(model_id, content, positions, seed) for model_id in model_ids]
-    multiplied = multiply_by_three()
-    figures = {
+    figures: dict = {
         "text": Path(text).name,
         "characters_read": CHARACTERS_READ,
         "predictions": positions,
         "seed": seed,
-        "models": measured,
-        "times_three": multiplied,
+        "models": [compare_with_untrained(model_id, content, positions, seed) for model_id in model_ids],
+        "times_three": multiply_by_three(),
     }
     write_file(json_path, json.dumps(figures, indent=1) + "\n")
-    write_file(png_path, _png(draw_gradients(measured, positions)))
-    write_file(times_three_png_path, _png(draw_times_three(multiplied)))
-    for model in measured:
+    write_file(png_path, draw_gradients(figures["models"], positions))
+    write_file(times_three_png_path, draw_times_three(figures["times_three"]))
+    for model in figures["models"]:
         for when in ("before", "after"):
             found = model[when]
             products = ", ".join(f"{layer['product_per_step']:.3f}" for layer in found["layers"])

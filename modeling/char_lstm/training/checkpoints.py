@@ -58,6 +58,7 @@ def claim(recipe: TrainingArguments, corpus: DatasetDict) -> Path | None:
 
 
 def fingerprint(corpus: DatasetDict) -> str:
+    """A hash of every row in order, split by split."""
     digest = hashlib.sha256()
     for name, split in corpus.items():
         digest.update(name.encode())
@@ -76,11 +77,8 @@ def _differences(old: dict, new: dict) -> list[str]:
 
 def last_whole_checkpoint(output_dir: Path) -> Path | None:
     """The newest checkpoint whose files are all there, at the sizes that its mark lists."""
-    return max(
-        filter(is_whole, output_dir.glob("checkpoint-*")),
-        key=lambda folder: int(folder.name.rpartition("-")[2]),
-        default=None,
-    )
+    whole = filter(is_whole, output_dir.glob("checkpoint-*"))
+    return max(whole, key=lambda folder: int(folder.name.rpartition("-")[2]), default=None)
 
 
 def is_whole(checkpoint: Path) -> bool:

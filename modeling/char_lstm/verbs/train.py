@@ -26,9 +26,8 @@ def main(argv: list[str]) -> None:
 
     recipe = read_command(argv)
     publishes, recipe.push_to_hub = recipe.push_to_hub, False  # the Trainer would push each checkpoint, unmeasured
-    logging.getLogger().setLevel(
-        logging.INFO if recipe.should_log else logging.ERROR
-    )  # of several processes one speaks
+    level = logging.INFO if recipe.should_log else logging.ERROR  # of several processes one speaks
+    logging.getLogger().setLevel(level)
     if publishes:
         check_publishing(recipe)
     try:

@@ -1,5 +1,7 @@
 """Distillation: the teachers write what they and counting expect together, and a student learns from it."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -10,13 +12,17 @@ from char_lstm.corpus.sequences import ids_of
 from char_lstm.decoder_char_lstm import as_decoder
 from char_lstm.loading import CheckpointError
 from char_lstm.training import distillation
-from char_lstm.training.distillation import Mixture, distil
+from char_lstm.training.distillation import Mixture
 from char_lstm.training.ngram import KneserNey
 from char_lstm.training.targets import ngram_targets
 from char_lstm.verbs.train import read_command
 from tests.training.test_run import TINY
 
-SETTINGS = {"order": 5, "counting_share": 0.3, "characters": 2000, "seed": 0}
+SETTINGS = {"ngram_order": 5, "counting_share": 0.3, "written_characters": 2000, "seed": 0}
+
+
+def distil(teacher, rows, tokenizer, **settings):
+    return distillation.distil(SimpleNamespace(teachers=[str(teacher)], **SETTINGS | settings), rows, tokenizer)
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +55,7 @@ def test_what_is_expected_is_the_average_of_models_and_counting(rows, tokenizer,
 
 
 def test_written_rows_are_whole_sentences_each_with_what_was_expected(rows, tokenizer, saved):
-    written, expected = distil([str(saved)], rows, tokenizer, **SETTINGS)
+    written, expected = distil(saved, rows, tokenizer)
     assert written.features == rows.features
     texts = written["text"][:]
     assert 1000 < len("".join(texts)) <= 2000
@@ -66,37 +72,37 @@ def test_written_rows_are_whole_sentences_each_with_what_was_expected(rows, toke
 
 
 def test_however_little_is_written_there_are_rows(rows, tokenizer, saved):
-    written, expected = distil([str(saved)], rows, tokenizer, **SETTINGS | {"characters": 10})
+    written, expected = distil(saved, rows, tokenizer, written_characters=10)
     assert len("".join(written["text"])) == len(expected) >= 8
 
 
 def test_characters_come_as_often_as_they_are_expected(rows, tokenizer, saved):
-    written, expected = distil([str(saved)], rows, tokenizer, **SETTINGS | {"characters": 20_000})
+    written, expected = distil(saved, rows, tokenizer, written_characters=20_000)
     ids = tokenizer.convert_tokens_to_ids(list("".join(written["text"])))
     came = np.bincount(ids, minlength=len(tokenizer)) / len(ids)
     assert came == pytest.approx(expected.astype(float).mean(axis=0), abs=0.015)
 
 
 def test_the_same_teachers_write_once_and_others_anew(rows, tokenizer, make_model, saved, monkeypatch):
-    first, expected = distil([str(saved)], rows, tokenizer, **SETTINGS)
+    first, expected = distil(saved, rows, tokenizer)
     with monkeypatch.context() as patch:
         patch.setattr(distillation, "sample_mixture", None)
-        again, expected_again = distil([str(saved)], rows, tokenizer, **SETTINGS)
+        again, expected_again = distil(saved, rows, tokenizer)
     assert again["text"][:] == first["text"][:]
     assert np.array_equal(expected_again, expected)
     for settings in ({"seed": 1}, {"counting_share": 0.6}):
-        other, _ = distil([str(saved)], rows, tokenizer, **SETTINGS | settings)
+        other, _ = distil(saved, rows, tokenizer, **settings)
         assert other["text"][:] != first["text"][:]
     model = make_model()
     model.lm_head.bias.data += 1 + torch.arange(len(tokenizer))
     model.save_pretrained(saved)
-    changed, _ = distil([str(saved)], rows, tokenizer, **SETTINGS)
+    changed, _ = distil(saved, rows, tokenizer)
     assert changed["text"][:] != first["text"][:]
 
 
 def test_a_teacher_of_another_alphabet_is_refused(rows, saved):
     with pytest.raises(CheckpointError, match=f"{saved} has another alphabet"):
-        distil([str(saved)], rows, build_tokenizer(["abc"]), **SETTINGS)
+        distil(saved, rows, build_tokenizer(["abc"]))
 
 
 def test_a_student_reads_the_text_and_then_what_its_teachers_wrote(corpus, saved, tmp_path):
@@ -105,9 +111,7 @@ def test_a_student_reads_the_text_and_then_what_its_teachers_wrote(corpus, saved
     reading = recipe.reading(recipe)
     tokenizer, rows, sentences = reading.tokenizer, reading.training_rows(), reading.rows
     alone = ngram_targets(recipe, rows, tokenizer)
-    written, expected = distil(
-        [str(saved)], rows, tokenizer, order=9, counting_share=0.5, characters=2000, seed=recipe.seed
-    )
+    written, expected = distillation.distil(recipe, rows, tokenizer)
     assert len(sentences) == len(rows) + len(written)
     assert np.array_equal(sentences.soft_targets, np.concatenate([alone, expected]))
     last = sentences[len(sentences) - 1, len(sentences)]

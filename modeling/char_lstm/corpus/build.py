@@ -22,7 +22,6 @@ from .sequences import FEATURES, MAX_LENGTH, cut_rows, encode_rows, fold_in_plac
 from .sources import read_lines
 from .text import clean_blocks, cut_blocks
 
-EMPTY: dict[str, list] = {name: [] for name in FEATURES}
 ROWS_AT_ONCE = 1000
 
 
@@ -39,8 +38,7 @@ def build_corpus(
 ) -> DatasetDict:
     """Builds a corpus and saves it with its tokenizer; `output_dir` appears whole or not at all.
 
-    The arguments are those of the command line. The texts of all rows of all splits, joined, are
-    exactly `normalise(tokenizer, clean(text))`.
+    The texts of all rows of all splits, joined, are exactly `normalise(tokenizer, clean(text))`.
 
     Raises:
         CorpusError: the input cannot be read or is too short, or `output_dir` cannot be written.
@@ -94,16 +92,11 @@ def fold_block(batch: dict, indices: list[int], *, lowercase: bool, strip_punctu
 
 
 def cut_block(batch: dict, max_length: int, sequence: str) -> dict:
-    """The rows of a folded block."""
     return {"text": cut_rows(batch["text"][0], max_length, sequence)}
 
 
 def split_rows(rows: Dataset) -> dict[str, range]:
-    """Contiguous train, validation and test: 80, 10 and 10 percent of the characters, a row at least in each.
-
-    Raises:
-        CorpusError: there are fewer than three rows.
-    """
+    """Contiguous train, validation and test: 80, 10 and 10 percent of the characters, a row at least in each."""
     if len(rows) < 3:
         raise CorpusError(f"the text is too short: train, validation and test need a row each, it has {len(rows)}")
     ends = np.cumsum(pc.utf8_length(rows.data["text"]))
@@ -114,11 +107,7 @@ def split_rows(rows: Dataset) -> dict[str, range]:
 
 @contextmanager
 def corpus_folder(output_dir: Path) -> Iterator[Path]:
-    """A folder to fill, which becomes `output_dir` at the end, or goes away if anything fails.
-
-    Raises:
-        CorpusError: `output_dir` holds something that is no corpus, or it cannot be written.
-    """
+    """A folder to fill, which becomes `output_dir` at the end, or goes away if anything fails."""
     try:
         if output_dir.exists() and not (output_dir / "dataset_dict.json").exists() and any(output_dir.iterdir()):
             raise CorpusError(f"{output_dir} holds something other than a corpus; choose another --output_dir")
@@ -133,20 +122,21 @@ def save_splits(
 ) -> None:
     """Encodes the splits into `folder`, as `DatasetDict.save_to_disk` would lay them out.
 
-    That would copy the padded rows, dozens of times as large as the text, through this process's memory; so it saves
-    empty splits, and the files that the encoding wrote are put in their places.
+    That would copy the padded rows, dozens of times as large as the text, through this process's memory; so empty
+    splits are saved, and the files that the encoding wrote become theirs.
     """
-    DatasetDict({name: Dataset.from_dict(EMPTY, features=FEATURES, split=name) for name in splits}).save_to_disk(folder)
+    empty: dict[str, list] = {name: [] for name in FEATURES}
+    DatasetDict({name: Dataset.from_dict(empty, features=FEATURES, split=name) for name in splits}).save_to_disk(folder)
     for name, span in splits.items():
-        options = {"fn_kwargs": {"tokenizer": tokenizer, "max_length": max_length}, "features": FEATURES}
-        encoded = in_parallel(rows.select(span), encode_rows, ROWS_AT_ONCE, **options)
+        split, options = rows.select(span), {"tokenizer": tokenizer, "max_length": max_length}
+        encoded = in_parallel(split, encode_rows, ROWS_AT_ONCE, fn_kwargs=options, features=FEATURES)
         state_file = folder / name / "state.json"
         state = json.loads(state_file.read_text(encoding="utf-8"))
         for number, written in enumerate(encoded.cache_files):
             filename = f"data-{number:05}-of-{len(encoded.cache_files):05}.arrow"
             Path(written["filename"]).rename(folder / name / filename)
             state["_data_files"].append({"filename": filename})
-        state["_fingerprint"] = digest_of(rows.select(span), tokenizer, max_length)
+        state["_fingerprint"] = digest_of(split, tokenizer, max_length)
         state_file.write_text(json.dumps(state, indent=2) + "\n", encoding="utf-8")
 
 
@@ -159,7 +149,7 @@ def digest_of(rows: Dataset, tokenizer: PreTrainedTokenizerFast, max_length: int
 
 
 def load_corpus(source: str) -> DatasetDict:
-    """The splits of a corpus: a folder that this script wrote, or an id on the Hub."""
+    """The splits of a corpus: a folder written by `build_corpus`, or an id on the Hub."""
     return load_from_disk(source) if Path(source).is_dir() else load_dataset(source)
 
 
@@ -172,7 +162,7 @@ def describe(corpus: DatasetDict) -> str:
         padding = 1 - lengths.mean() / len(split[0]["input_ids"])
         characters = (lengths - 1).sum()
         lines.append(f"{name:<10} {characters:>12,} {len(split):>9,} {lengths.max() - 1:>12,} {padding:>8.1%}")
-        for batch in split.select_columns("text").iter(1000):
+        for batch in split.select_columns("text").iter(ROWS_AT_ONCE):
             alphabet.update(*batch["text"])
     lines.append(f"alphabet: {len(alphabet)} characters: {''.join(sorted(alphabet))!r}")
     return "\n".join(lines)

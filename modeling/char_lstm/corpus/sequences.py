@@ -10,22 +10,13 @@ from transformers import PreTrainedTokenizerFast
 MAX_LENGTH = 512  # ids of a row, with the newline that starts it
 
 FEATURES = Features(
-    {
-        "text": Value("string"),
-        "input_ids": List(Value("int32")),
-        "attention_mask": List(Value("int8")),
-        "length": Value("int32"),
-    }
+    text=Value("string"), input_ids=List(Value("int32")), attention_mask=List(Value("int8")), length=Value("int32")
 )
 LINE = re.compile(r"[^\n]*\n+|[^\n]+")  # with the line break, and the blank lines, that end it
 
 
 def fold_in_place(normalise: Callable[[str], str], block: str, number: int) -> str:
-    """A block as `normalise` leaves it in the text: the line break that ends the block before may swallow white space.
-
-    Args:
-        number: of the block in its text, from 0.
-    """
+    """Block `number` of a text, from 0, normalised as in the text: the line break before it may swallow white space."""
     return normalise(f"\n{block}")[1:] if number else normalise(block)
 
 
@@ -37,8 +28,13 @@ def cut_rows(text: str, max_length: int, sequence: str = "sentence") -> list[str
         sequence: `sentence`: one line a row, one too long cut after a word; `packed`: as many of these as fit.
     """
     room = max_length - 1
-    sentences = [piece for line in LINE.findall(text) for piece in _pieces(line, room)]
-    return sentences if sequence == "sentence" else _pack(sentences, room)
+    rows: list[str] = []
+    for piece in (piece for line in LINE.findall(text) for piece in _pieces(line, room)):
+        if sequence == "packed" and rows and len(rows[-1]) + len(piece) <= room:
+            rows[-1] += piece
+        else:
+            rows.append(piece)
+    return rows
 
 
 def _pieces(line: str, room: int) -> Iterator[str]:
@@ -50,27 +46,12 @@ def _pieces(line: str, room: int) -> Iterator[str]:
     yield line[start:]
 
 
-def _pack(sentences: list[str], room: int) -> list[str]:
-    rows: list[str] = []
-    row: list[str] = []
-    used = 0
-    for sentence in sentences:
-        if used + len(sentence) > room:
-            rows.append("".join(row))
-            row, used = [], 0
-        row.append(sentence)
-        used += len(sentence)
-    return [*rows, "".join(row)] if row else rows
-
-
 def encode_rows(rows: dict, tokenizer: PreTrainedTokenizerFast, max_length: int) -> dict:
     """The rows as ids, padded on the right: `text, input_ids, attention_mask, length`.
 
     Each row starts with the newline that ends the sentence before it, so its first character has something to follow.
-    `length` counts the ids that are no padding, that newline included.
-
-    Args:
-        rows: `text`, as `cut_rows` makes it of what this tokenizer normalised.
+    `length` counts the ids that are not padding, that newline included. `rows` has the column `text`, which this
+    tokenizer normalised.
     """
     texts = rows["text"]
     ids = {ord(character): index for character, index in tokenizer.get_vocab().items() if len(character) == 1}
@@ -81,6 +62,10 @@ def encode_rows(rows: dict, tokenizer: PreTrainedTokenizerFast, max_length: int)
     input_ids = np.full(real.shape, tokenizer.pad_token_id, np.int32)
     input_ids[real] = id_of[np.frombuffer("".join(f"\n{row}" for row in texts).encode("utf-32-le"), np.uint32)]
     return {"text": texts, "input_ids": input_ids, "attention_mask": real.astype(np.int8), "length": length}
+
+
+def encoded_rows(texts: list[str], tokenizer: PreTrainedTokenizerFast, max_length: int) -> Dataset:
+    return Dataset.from_dict(encode_rows({"text": texts}, tokenizer, max_length), features=FEATURES)
 
 
 def lengths_of(rows: Dataset) -> np.ndarray:

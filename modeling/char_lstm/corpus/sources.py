@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from io import StringIO
 from pathlib import Path
 from urllib.parse import quote
 
@@ -10,7 +9,7 @@ from datasets import load_dataset
 from huggingface_hub import get_session
 
 from ..errors import CorpusError
-from .text import encoding_of
+from .text import encoding_of, lines_of
 
 ALICE = "https://www.gutenberg.org/cache/epub/11/pg11.txt"
 
@@ -54,7 +53,7 @@ def read_dataset(name: str, column: str) -> Iterator[str]:
     columns = [key for key, kind in documents.features.items() if getattr(kind, "dtype", "").endswith("string")]
     if column not in columns:
         raise CorpusError(f"the dataset {name} has no text column {column!r}; it has: {', '.join(columns) or 'none'}")
-    return (line for document in documents[column] if document for line in StringIO(f"{document}\n", newline=None))
+    return lines_of(documents[column])
 
 
 def _first_line(error: Exception) -> str:

@@ -5,8 +5,8 @@ A long text is worked on in blocks, so that no more than a block is in memory at
 
 import logging
 import re
-from codecs import getincrementaldecoder
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from io import StringIO
 from itertools import pairwise
 from pathlib import Path
@@ -41,15 +41,15 @@ def encoding_of(path: Path, source: str) -> str:
     Raises:
         CorpusError: the file holds no text.
     """
-    decoder, is_utf8, has_controls = getincrementaldecoder("utf-8")(), True, False
+    has_controls = False
     with path.open("rb") as file:
         while data := file.read(BLOCK):
             if b"\0" in data:
                 raise CorpusError(f"{source} is binary, not text; if it is UTF-16, save it as UTF-8")
             has_controls |= bool(CONTROLS.search(data))
-            is_utf8 &= decodes(decoder, data)
-    is_utf8 &= decodes(decoder, b"", final=True)
-    if is_utf8:
+    with suppress(UnicodeDecodeError), path.open(encoding="utf-8") as text:
+        while text.read(BLOCK):
+            pass
         return "utf-8-sig"
     if has_controls:
         raise CorpusError(f"{source} is binary, not text")
@@ -57,12 +57,9 @@ def encoding_of(path: Path, source: str) -> str:
     return "latin-1"
 
 
-def decodes(decoder, data: bytes, final: bool = False) -> bool:
-    try:
-        decoder.decode(data, final)
-    except UnicodeDecodeError:
-        return False
-    return True
+def lines_of(documents: Iterable[str | None]) -> Iterator[str]:
+    """The lines of documents, each of which ends its last line."""
+    return (line for document in documents if document for line in StringIO(f"{document}\n", newline=None))
 
 
 def cut_blocks(lines: Iterable[str]) -> Iterator[str]:
@@ -95,7 +92,7 @@ def clean_blocks(blocks: Iterable[str]) -> Iterator[str]:
     for number, block in enumerate(blocks):
         block, *footer = LICENCE_BELOW.split(block, maxsplit=1)
         if number == 0:
-            block = cut_header(block)
+            block = block[max((above.end() for above in LICENCE_ABOVE.finditer(block)), default=0) :]
         block = ILLUSTRATION.sub("", block)
         if number == 0:
             block = cut_front_matter(CREDITS.sub("", block))
@@ -107,11 +104,6 @@ def clean_blocks(blocks: Iterable[str]) -> Iterator[str]:
         if footer:
             break
     yield body + "\n"
-
-
-def cut_header(text: str) -> str:
-    """What stands below Project Gutenberg's header, which has changed its wording over the years."""
-    return text[max((above.end() for above in LICENCE_ABOVE.finditer(text)), default=0) :]
 
 
 def cut_front_matter(text: str) -> str:

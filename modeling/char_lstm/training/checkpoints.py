@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
 from accelerate import PartialState
 from datasets import DatasetDict
 from safetensors.torch import load_model, save_model
@@ -19,8 +18,6 @@ from ..errors import TrainingError
 from ..files import write_json
 
 logger = logging.getLogger("train")
-
-TensorList = tuple[torch.Tensor, ...] | list[torch.Tensor]
 
 RUN_RECORD = "run.json"  # what this output folder is the result of
 COMPLETE = "complete.json"  # written into a checkpoint after its last file: name and size of each
@@ -34,8 +31,6 @@ UNRECORDED = {  # settings that another machine may have otherwise
 def claim(recipe: TrainingArguments, corpus: DatasetDict) -> Path | None:
     """Makes the output folder this run's and nobody else's; returns the checkpoint to go on from.
 
-    Of several processes one writes, and the others look after it has.
-
     Raises:
         TrainingError: the folder holds a run of other data or other settings.
     """
@@ -44,8 +39,7 @@ def claim(recipe: TrainingArguments, corpus: DatasetDict) -> Path | None:
     settings["processes"] = recipe.world_size  # which is no field, but changes the steps of an epoch
     record = json.loads(json.dumps({"data": fingerprint(corpus), "settings": settings}, default=str))
     if (output_dir / RUN_RECORD).exists():
-        differences = _differences(json.loads((output_dir / RUN_RECORD).read_text(encoding="utf-8")), record)
-        if differences:
+        if differences := _differences(json.loads((output_dir / RUN_RECORD).read_text(encoding="utf-8")), record):
             raise TrainingError(
                 f"{output_dir} holds another run: {'; '.join(differences)}. "
                 "Choose another --output_dir, or remove that folder first."
@@ -58,8 +52,7 @@ def claim(recipe: TrainingArguments, corpus: DatasetDict) -> Path | None:
             if not is_whole(checkpoint):  # an older one too, half removed: it would count among those to keep
                 logger.warning("%s is not whole; leaving it out", checkpoint)
                 shutil.rmtree(checkpoint)
-    whole = last_whole_checkpoint(output_dir)
-    if whole:
+    if whole := last_whole_checkpoint(output_dir):
         logger.info("going on from %s", whole)
     return whole
 
@@ -70,8 +63,7 @@ def fingerprint(corpus: DatasetDict) -> str:
     for name, split in corpus.items():
         digest.update(name.encode())
         for text in split["text"]:
-            digest.update(text.encode())
-            digest.update(b"\0")
+            digest.update(text.encode() + b"\0")
     return digest.hexdigest()
 
 
@@ -85,10 +77,8 @@ def _differences(old: dict, new: dict) -> list[str]:
 
 def last_whole_checkpoint(output_dir: Path) -> Path | None:
     """The newest checkpoint whose files are all there, at the sizes that its mark lists."""
-    for checkpoint in sorted(output_dir.glob("checkpoint-*"), key=_step_of, reverse=True):
-        if is_whole(checkpoint):
-            return checkpoint
-    return None
+    whole = filter(is_whole, output_dir.glob("checkpoint-*"))
+    return max(whole, key=lambda folder: int(folder.name.rpartition("-")[2]), default=None)
 
 
 def is_whole(checkpoint: Path) -> bool:
@@ -97,10 +87,6 @@ def is_whole(checkpoint: Path) -> bool:
         return all((checkpoint / name).stat().st_size == size for name, size in sizes.items())
     except (OSError, ValueError):
         return False
-
-
-def _step_of(checkpoint: Path) -> int:
-    return int(checkpoint.name.rpartition("-")[2])
 
 
 @contextmanager
@@ -116,6 +102,13 @@ def reporting_failed_write(what: str, output_dir: str | Path) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def writing_checkpoint(args, state) -> Iterator[Path]:
+    """The folder of the checkpoint at this step, to write into."""
+    with reporting_failed_write("a checkpoint", args.output_dir):
+        yield Path(args.output_dir) / f"checkpoint-{state.global_step}"
+
+
 class MarkWholeCheckpoints(TrainerCallback):
     """Writes the completion mark into a checkpoint once all of its files are there, those of every process."""
 
@@ -123,16 +116,15 @@ class MarkWholeCheckpoints(TrainerCallback):
         PartialState().wait_for_everyone()
         if not args.should_save:
             return
-        checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        files = [file for file in checkpoint.iterdir() if file.name != COMPLETE]
-        with reporting_failed_write("a checkpoint", args.output_dir):
-            write_json(checkpoint / COMPLETE, {file.name: file.stat().st_size for file in files})
+        with writing_checkpoint(args, state) as checkpoint:
+            sizes = {file.name: file.stat().st_size for file in checkpoint.iterdir() if file.name != COMPLETE}
+            write_json(checkpoint / COMPLETE, sizes)
 
 
 class AverageWeights(TrainerCallback):
     """An exponential moving average of the weights, which becomes the model at the end (Polyak and Juditsky 1992).
 
-    It lies in each checkpoint, so that a run that was interrupted ends with the same average.
+    Each checkpoint holds it, so that an interrupted run ends with the same average.
     """
 
     def __init__(self, decay: float, checkpoint: Path | None):
@@ -143,7 +135,7 @@ class AverageWeights(TrainerCallback):
         if self.checkpoint:
             load_model(self.average, self.checkpoint / AVERAGE)
 
-    def update(self, averages: TensorList, weights: TensorList, steps: torch.Tensor | int) -> None:
+    def update(self, averages, weights, steps) -> None:
         keeps = min(self.decay, (1 + int(steps)) / (10 + int(steps)))  # a short run is not mostly its first weights
         get_ema_multi_avg_fn(keeps)(averages, weights, steps)
 
@@ -151,10 +143,9 @@ class AverageWeights(TrainerCallback):
         self.average.update_parameters(model)
 
     def on_save(self, args, state, control, **kwargs):
-        if not args.should_save:
-            return
-        with reporting_failed_write("a checkpoint", args.output_dir):
-            save_model(self.average, str(Path(args.output_dir) / f"checkpoint-{state.global_step}" / AVERAGE))
+        if args.should_save:
+            with writing_checkpoint(args, state) as checkpoint:
+                save_model(self.average, str(checkpoint / AVERAGE))
 
     def on_train_end(self, args, state, control, model=None, **kwargs):
         if args.load_best_model_at_end and state.best_model_checkpoint:
@@ -163,7 +154,6 @@ class AverageWeights(TrainerCallback):
 
     @contextmanager
     def swapped_in(self, model):
-        """The model with the averaged weights, for a while."""
         weights = {name: weight.clone() for name, weight in model.state_dict().items()}
         model.load_state_dict(self.average.module.state_dict())
         try:

@@ -1,7 +1,5 @@
 """Distillation: teachers and an n-gram model, mixed, generate more of a text, with soft targets at every place.
 
-A student that learns from these comes close to the whole mixture, and is one model.
-
 Sources: Bucila, Caruana and Niculescu-Mizil 2006, "Model compression", for the generated text;
 Hinton, Vinyals and Dean 2015, "Distilling the knowledge in a neural network", for probabilities as targets.
 """
@@ -16,7 +14,7 @@ from datasets import Dataset, Features, List, Value
 from tqdm.auto import trange
 from transformers import PreTrainedTokenizerFast
 
-from ..corpus.sequences import FEATURES, cut_rows, encode_rows, ids_of
+from ..corpus.sequences import FEATURES, cut_rows, encoded_rows, ids_of
 from ..errors import CheckpointError
 from ..loading import checkpoint_folder, load_decoder
 from .ngram import NOTHING, KneserNey
@@ -26,11 +24,9 @@ SOFT_TARGETS = List(Value("float16"))  # (characters of the row, vocab), flat
 
 
 class Mixture:
-    """Several decoders and an n-gram model as one model, which predicts their weighted mean.
+    """Several decoders of one alphabet and an n-gram model as one model, which predicts their weighted mean.
 
     Args:
-        teachers: `CharLstmDecoder`s of one alphabet.
-        counts: of the text that they were trained on.
         counting_share: weight of the n-gram model; the teachers share the rest evenly.
         first: the id that comes before each of the `TEXTS` texts.
         never: the id that is never generated, the pad's.
@@ -78,35 +74,24 @@ def generated_rows(
     for ids, targets in zip(*sample_mixture(mixture, -(-characters // TEXTS), seed), strict=True):
         text = "".join(tokenizer.convert_ids_to_tokens(ids.tolist()))
         texts = cut_rows(text[: text.rfind("\n") + 1] or text, max_length)
-        rows = Dataset.from_dict(encode_rows({"text": texts}, tokenizer, max_length), features=FEATURES)
+        rows = encoded_rows(texts, tokenizer, max_length)
         ends = np.cumsum([len(row) for row in texts])
         for row, its_own in zip(rows, np.split(targets[: ends[-1]], ends[:-1]), strict=True):
             yield row | {"soft_targets": its_own.ravel()}
 
 
-def distil(
-    teachers: list[str],
-    rows: Dataset,
-    tokenizer: PreTrainedTokenizerFast,
-    *,
-    order: int,
-    counting_share: float,
-    characters: int,
-    seed: int,
-) -> tuple[Dataset, np.ndarray]:
-    """Rows that models and the n-grams of `rows` generate, about `characters` in all, and their soft targets,
+def distil(recipe, rows: Dataset, tokenizer: PreTrainedTokenizerFast) -> tuple[Dataset, np.ndarray]:
+    """Rows that the recipe's teachers and an n-gram model of `rows` generate, and their soft targets,
     (characters, vocab). The cache of `datasets` keeps them for the next run.
-
-    Args:
-        teachers: folders or ids on the Hub, of models that were trained on these rows.
 
     Raises:
         CheckpointError: a teacher cannot be loaded, or its alphabet is not that of the rows.
     """
     max_length = len(rows[0]["input_ids"])
-    settings = ("soft_targets", order, counting_share, characters, max_length, seed)
+    order, share, characters, seed = recipe.ngram_order, recipe.counting_share, recipe.written_characters, recipe.seed
+    settings = ("soft_targets", order, share, characters, max_length, seed)
     decoders, digest = [], hashlib.sha256(repr(settings).encode())
-    for teacher in teachers:
+    for teacher in recipe.teachers:
         folder = checkpoint_folder(teacher, None)
         decoder, alphabet = load_decoder(folder)
         if alphabet.get_vocab() != tokenizer.get_vocab():
@@ -115,17 +100,13 @@ def distil(
         digest.update((folder / "model.safetensors").read_bytes())
     ids = ids_of(rows, tokenizer)
     digest.update(ids.tobytes())
-    counts = KneserNey(ids, len(tokenizer), order)
-    newline = tokenizer.get_vocab()["\n"]
+    counts, newline = KneserNey(ids, len(tokenizer), order), tokenizer.get_vocab()["\n"]
     generated = Dataset.from_generator(
         generated_rows,
         features=Features(FEATURES | {"soft_targets": SOFT_TARGETS}),
         gen_kwargs={
-            "mixture": Mixture(decoders, counts, counting_share, newline, tokenizer.pad_token_id),
-            "tokenizer": tokenizer,
-            "characters": characters,
-            "max_length": max_length,
-            "seed": seed,
+            "mixture": Mixture(decoders, counts, share, newline, tokenizer.pad_token_id),
+            **{"tokenizer": tokenizer, "characters": characters, "max_length": max_length, "seed": seed},
         },
         fingerprint=digest.hexdigest(),
     )

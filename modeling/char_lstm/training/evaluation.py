@@ -21,15 +21,15 @@ ROWS = 64  # rows of one forward
 
 @torch.inference_mode()
 def score_carried(model, ids: list[int]) -> float:
-    """Nats of a text given as ids, (time,), read in one go: the state goes on from chunk to chunk."""
+    """Nats of a text given as ids, (time,): the state goes on from chunk to chunk."""
     text = torch.tensor([model.config.bos_token_id, *ids], device=model.device)
     state, nats = None, 0.0
     for start in tqdm(range(0, len(ids), CHUNK), desc="carried", leave=False):
         read = text[start : start + CHUNK][: len(ids) - start].unsqueeze(0)  # (1, time)
         output = model(read, past_key_values=state, use_cache=True)
         state = output.past_key_values
-        expected = text[start + 1 : start + 1 + read.shape[1]]
-        nats += cross_entropy(output.logits[0].double(), expected, reduction="sum").item()
+        following = text[start + 1 : start + 1 + read.shape[1]]
+        nats += cross_entropy(output.logits[0].double(), following, reduction="sum").item()
     return nats
 
 
@@ -68,11 +68,6 @@ def evaluate(model, tokenizer, split: Dataset) -> dict:
 
 def evaluate_folder(model_id: str, dataset: str, split: str = "test", *, json_path: str | None = None) -> dict:
     """The figures of a model on a split of a corpus, with the hashes of what was measured; on a GPU where there is one.
-
-    Args:
-        model_id: a folder or an id on the Hub.
-        dataset: a folder written by `build_corpus`, or an id on the Hub.
-        json_path: write the figures to this file too.
 
     Raises:
         CheckpointError: the model cannot be loaded.

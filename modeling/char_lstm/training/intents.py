@@ -64,7 +64,7 @@ def new_classifier(
     names = sorted({intent for _, intent in phrasings})
     classes: dict[str, Any] = {
         "id2label": dict(enumerate(names)),
-        "label2id": {name: index for index, name in enumerate(names)},
+        "label2id": {name: i for i, name in enumerate(names)},
     }
     if recipe.init_from:
         language_model, tokenizer = load(recipe.init_from)
@@ -72,11 +72,8 @@ def new_classifier(
         model = CharLstmForSequenceClassification(config)
         model.model = language_model.model
         return model, tokenizer
-
     tokenizer = build_tokenizer([text for text, _ in phrasings], unit=recipe.unit)
-    dropouts = {"input_dropout": recipe.input_dropout, "hidden_dropout": recipe.hidden_dropout}
-    config = model_config(recipe, tokenizer, **dropouts, **classes)
-    return CharLstmForSequenceClassification(config), tokenizer
+    return CharLstmForSequenceClassification(model_config(recipe, tokenizer, **classes)), tokenizer
 
 
 @dataclass
@@ -93,18 +90,15 @@ class ForgetWords(DataCollatorWithPadding):
         return batch
 
 
-def score(expected: Sequence[str], predicted: Sequence[str]) -> dict[str, float]:
-    return {
-        "macro_f1": f1_score(expected, predicted, average="macro"),
-        "accuracy": accuracy_score(expected, predicted),
-    }
+def score(labels: Sequence[str], predicted: Sequence[str]) -> dict[str, float]:
+    return {"macro_f1": f1_score(labels, predicted, average="macro"), "accuracy": accuracy_score(labels, predicted)}
 
 
 def score_model(model, tokenizer, phrasings: Phrasings) -> dict[str, float]:
     """Macro-F1 and accuracy of the model as `pipeline` runs it."""
-    texts, expected = zip(*phrasings, strict=True)
+    texts, labels = zip(*phrasings, strict=True)
     classify = pipeline("text-classification", model=model, tokenizer=tokenizer)
-    return score(expected, [prediction["label"] for prediction in classify(list(texts))])
+    return score(labels, [prediction["label"] for prediction in classify(list(texts))])
 
 
 def share_of_unknown_words(known: Phrasings, phrasings: Phrasings) -> float:
@@ -115,15 +109,15 @@ def share_of_unknown_words(known: Phrasings, phrasings: Phrasings) -> float:
 
 
 def score_bag_of_words(known: Phrasings, phrasings: Phrasings) -> dict[str, float]:
-    """The same of a logistic regression that counts words and does not see their order."""
+    """The same of a logistic regression on bags of words."""
     baseline = make_pipeline(CountVectorizer(token_pattern=r"\b\w+\b"), LogisticRegression(max_iter=1000))
     baseline.fit(*zip(*known, strict=True))
-    texts, expected = zip(*phrasings, strict=True)
-    return score(expected, baseline.predict(texts))
+    texts, labels = zip(*phrasings, strict=True)
+    return score(labels, baseline.predict(texts))
 
 
 def measure(model, tokenizer, known: Phrasings, phrasings: Phrasings, recipe: IntentRecipe) -> dict:
-    """Everything that the card says."""
+    """The figures of the card."""
     return {
         "intents": list(model.config.label2id),
         "train_phrasings": len(known),
@@ -178,7 +172,7 @@ def load_classifier(folder: str | Path) -> tuple[CharLstmForSequenceClassificati
 
 @torch.inference_mode()
 def trace_intents(model, tokenizer, text: str) -> list[tuple[str, str, float]]:
-    """What the model thinks after each word: the word as it reads it, the likeliest intent, and its probability.
+    """After each word: the word as the model reads it, the likeliest intent, and its probability.
 
     Raises:
         ValueError: a text without a word.

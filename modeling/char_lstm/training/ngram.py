@@ -22,7 +22,6 @@ class KneserNey:
     Args:
         ids: the training text, (time,), each id below `vocab_size`.
         order: length of the longest n-gram, the predicted character included; `vocab_size ** order` below 2**63.
-        discount: below 1.
     """
 
     def __init__(self, ids: np.ndarray, vocab_size: int, order: int, discount: float = DISCOUNT):
@@ -35,7 +34,7 @@ class KneserNey:
             if self.tables:  # from the n-grams one longer: in how many ways each goes on to the left
                 longer = self.tables[-1][0] % vocab_size**length
                 counts = np.bincount(np.searchsorted(seen, longer), minlength=len(seen))
-                counts = counts.clip(min=1)  # what stands at the very start has that to its left
+                counts = counts.clip(min=1)  # the n-gram at the very start has nothing else to its left
             contexts, first = np.unique(seen // vocab_size, return_index=True)
             totals, kinds = np.add.reduceat(counts, first), np.diff(np.append(first, len(seen)))
             self.tables.append((seen, counts, contexts, totals, kinds))
@@ -61,10 +60,7 @@ class KneserNey:
         return np.concatenate([self.following(befores[piece : piece + AT_ONCE]) for piece in pieces])
 
     def following(self, before: np.ndarray) -> np.ndarray:
-        """Of every character after each of some texts, which end in `before` (batch, order - 1): (batch, vocab).
-
-        An id is `NOTHING` where the text had not begun.
-        """
+        """Of every character after each of some texts, which end in `before` (batch, order - 1): (batch, vocab)."""
         result = np.full((len(before), self.vocab_size), 1 / self.vocab_size)
         context = np.zeros(len(before), np.int64)  # the last ids as digits; below 0, and unknown, before the beginning
         for length, (seen, counts, contexts, totals, kinds) in enumerate(self.tables):
@@ -90,7 +86,7 @@ def nats_per_char(model: KneserNey, ids: np.ndarray, start: int) -> float:
 def cross_fitted(ids: np.ndarray, vocab_size: int, order: int, folds: int) -> np.ndarray:
     """The n-gram probabilities at each place of a text, by counts that leave out the stretch around it: (time, vocab).
 
-    Counts that had seen the place would predict just what stands there.
+    Counts that had seen the place would just repeat it.
     """
     ends = np.linspace(0, len(ids), min(folds, len(ids)) + 1).astype(int)
     result = np.empty((len(ids), vocab_size), np.float16)

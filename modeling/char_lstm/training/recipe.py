@@ -17,15 +17,14 @@ from .readings import reading_of
 from .settings import DataSettings, ModelSettings, ReadingSettings, RunSettings, TargetSettings
 
 SIZES = ("cell_type", "embedding_size", "hidden_size", "num_hidden_layers")
+DROPOUTS = ("input_dropout", "hidden_dropout", "output_dropout", "locked_dropout")
 
 
 @dataclass
 class Recipe(  # type: ignore[misc]  # report_to: one name here, several in the library
     DataSettings, ModelSettings, ReadingSettings, TargetSettings, RunSettings, TrainingArguments
 ):
-    """A training run: the text, the model, and everything the Trainer knows.
-
-    `reading` is the class of `readings` that the settings mean.
+    """A training run: the text, the model, `reading`, the class that reads it, and everything the Trainer knows.
 
     Raises:
         TrainingError: settings that exclude each other.
@@ -40,16 +39,16 @@ class Recipe(  # type: ignore[misc]  # report_to: one name here, several in the 
 
 
 def model_config(recipe, tokenizer: PreTrainedTokenizerFast, **more: Any) -> CharLstmConfig:
-    """The configuration of a new model of the recipe's sizes for the tokenizer's alphabet, or words.
+    """The configuration of a new model of the recipe's sizes and dropouts for the tokenizer's alphabet, or words.
 
     Raises:
         TrainingError: a size or a rate that no model can have.
     """
-    sizes = {name: getattr(recipe, name) for name in SIZES}
+    more |= {name: getattr(recipe, name) for name in SIZES + DROPOUTS if hasattr(recipe, name)}
     newline = tokenizer.get_vocab().get("\n")  # words have none
     try:
         return CharLstmConfig(
-            vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, bos_token_id=newline, **sizes, **more
+            vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, bos_token_id=newline, **more
         )
     except StrictDataclassError as error:
         raise TrainingError(str(error)) from error
@@ -61,14 +60,13 @@ def read_recipe(name: str) -> dict[str, Any]:
     Raises:
         TrainingError: no such file, no YAML, or a setting that nobody knows.
     """
-    path = Path(name)
-    if not path.exists() and (RECIPES / f"{name}.yaml").is_file():
-        path = RECIPES / f"{name}.yaml"
+    packaged = {path.stem: path for path in RECIPES.glob("*.yaml")}
+    path = Path(name) if Path(name).exists() else packaged.get(name, Path(name))
     try:
         settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except FileNotFoundError:
-        packaged = ", ".join(sorted(recipe.stem for recipe in RECIPES.glob("*.yaml")))
-        raise TrainingError(f"--config {name}: no such file, and no packaged recipe; there are {packaged}") from None
+        names = ", ".join(sorted(packaged))
+        raise TrainingError(f"--config {name}: no such file, and no packaged recipe; there are {names}") from None
     except yaml.YAMLError as error:
         raise TrainingError(f"{path} is no YAML: {error}") from error
     if not isinstance(settings, dict):

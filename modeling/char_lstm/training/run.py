@@ -1,6 +1,7 @@
 """A training run, from a recipe to a model in its output folder."""
 
 import logging
+from contextlib import closing
 from pathlib import Path
 
 from accelerate.utils import set_seed
@@ -11,38 +12,28 @@ from ..files import replaced_files
 from ..loading import load
 from ..modeling_char_lstm import CharLstmForCausalLM
 from .checkpoints import AverageWeights, MarkWholeCheckpoints, claim, reporting_failed_write
-from .recipe import Recipe, model_config
+from .recipe import DROPOUTS, Recipe, model_config
 from .trainer import CharTrainer, StopInTime, WatchItLearn
 
 logger = logging.getLogger("train")
 
-DROPOUTS = ("input_dropout", "hidden_dropout", "output_dropout", "locked_dropout")
-
 
 def make_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> CharLstmForCausalLM:
-    """A new model of the recipe's sizes for the tokenizer's alphabet."""
-    dropouts = {name: getattr(recipe, name) for name in DROPOUTS}
-    config = model_config(recipe, tokenizer, **dropouts)
+    """A new model of the recipe's sizes for the tokenizer's alphabet; it generates the assignment's 500 characters."""
+    config = model_config(recipe, tokenizer)
     model = CharLstmForCausalLM(config)
-    model.generation_config = GenerationConfig(
-        do_sample=True,
-        temperature=0.6,
-        top_k=0,
-        top_p=0.95,
-        max_new_tokens=500,  # "Predict 500 characters only"
-        suppress_tokens=[config.pad_token_id],
-        pad_token_id=config.pad_token_id,
-        bos_token_id=config.bos_token_id,
-    )
+    sampling = {"do_sample": True, "temperature": 0.6, "top_k": 0, "top_p": 0.95, "max_new_tokens": 500}
+    pad, bos = config.pad_token_id, config.bos_token_id
+    model.generation_config = GenerationConfig(pad_token_id=pad, bos_token_id=bos, suppress_tokens=[pad], **sampling)
     return model
 
 
 def load_to_tune(recipe: Recipe) -> tuple[CharLstmForCausalLM, PreTrainedTokenizerFast]:
     """The model to start from, with the recipe's dropout, and its tokenizer."""
-    model, tokenizer = load(str(recipe.init_from))
+    known, tokenizer = load(str(recipe.init_from))
     for name in DROPOUTS:
-        setattr(model.config, name, getattr(recipe, name))
-    known, model = model, CharLstmForCausalLM(model.config)  # made anew, with the recipe's dropout
+        setattr(known.config, name, getattr(recipe, name))
+    model = CharLstmForCausalLM(known.config)
     model.load_state_dict(known.state_dict())
     model.generation_config = known.generation_config
     return model, tokenizer
@@ -77,7 +68,7 @@ def train(recipe: Recipe) -> CharTrainer:
     stop = StopInTime(trainer)
     trainer.add_callback(stop)
     set_seed(recipe.seed, device_specific=True)  # each process drops units of its own
-    with stop.listening():
+    with stop.listening(), closing(trainer.progress):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if stop.told:
         raise KeyboardInterrupt

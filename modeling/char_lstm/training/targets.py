@@ -26,7 +26,13 @@ def soft_targets(recipe, rows: Dataset, tokenizer: PreTrainedTokenizerFast) -> t
         TrainingError: there are teachers, but no soft targets.
     """
     targets = ngram_targets(recipe, rows, tokenizer)
-    return add_distilled(recipe, rows, targets, tokenizer) if recipe.teachers else (rows, targets)
+    if not recipe.teachers:
+        return rows, targets
+    if targets is None:
+        raise TrainingError("--teachers teach by soft targets: set --ngram_smoothing above 0, or take a shorter text")
+    generated, by_teachers = distil(recipe, rows, tokenizer)
+    logger.info("the teachers generated %d characters", len(by_teachers))
+    return concatenate_datasets([rows, generated]), np.concatenate([targets, by_teachers])
 
 
 def ngram_targets(recipe, rows: Dataset, tokenizer: PreTrainedTokenizerFast) -> np.ndarray | None:
@@ -38,22 +44,3 @@ def ngram_targets(recipe, rows: Dataset, tokenizer: PreTrainedTokenizerFast) -> 
         logger.info("a text of %d characters is too long to overfit: no n-gram smoothing", characters)
         return None
     return cross_fitted(ids_of(rows, tokenizer), len(tokenizer), recipe.ngram_order, FOLDS)
-
-
-def add_distilled(
-    recipe, rows: Dataset, targets: np.ndarray | None, tokenizer: PreTrainedTokenizerFast
-) -> tuple[Dataset, np.ndarray]:
-    """The rows and, after them, those that the teachers generate; with the soft targets of both."""
-    if targets is None:
-        raise TrainingError("--teachers teach by soft targets: set --ngram_smoothing above 0, or take a shorter text")
-    generated, by_teachers = distil(
-        recipe.teachers,
-        rows,
-        tokenizer,
-        order=recipe.ngram_order,
-        counting_share=recipe.counting_share,
-        characters=recipe.written_characters,
-        seed=recipe.seed,
-    )
-    logger.info("the teachers generated %d characters", len(by_teachers))
-    return concatenate_datasets([rows, generated]), np.concatenate([targets, by_teachers])

@@ -32,9 +32,7 @@ FIRST_SAMPLES, SAMPLE_EVERY = (1, 5), 10  # epochs
 class CharTrainer(Trainer):
     """The library's Trainer for a `Reading`, with a held-out loss per character and a stop when a loss is no number.
 
-    Args:
-        reading: what makes the batches and sees each step.
-        averaging: the moving average of the weights to evaluate and to end with, if any.
+    `averaging` is the moving average of the weights to evaluate and to end with, if any.
     """
 
     model: CharLstmForCausalLM
@@ -45,7 +43,8 @@ class CharTrainer(Trainer):
         self.reading, self.averaging = reading, averaging
         for noisy in (ProgressCallback, PrinterCallback):
             self.remove_callback(noisy)
-        self.add_callback(LogInWords if self.args.disable_tqdm else ProgressInWords)
+        self.progress = LogInWords() if self.args.disable_tqdm else ProgressInWords()
+        self.add_callback(self.progress)
         if averaging:
             self.add_callback(averaging)
 
@@ -53,7 +52,7 @@ class CharTrainer(Trainer):
         return self.reading.loader(self)
 
     def averaged(self) -> AbstractContextManager:
-        """While it lasts, the model has its averaged weights."""
+        """The model with its averaged weights, for a while."""
         return self.averaging.swapped_in(self.model) if self.averaging else nullcontext()
 
     @cached_property
@@ -104,26 +103,27 @@ class CharTrainer(Trainer):
 
 
 class LogInWords(TrainerCallback):
-    """Each entry of the log in words."""
+    """The losses of the log in words."""
+
+    training_bar: tqdm | None = None
+
+    def close(self) -> None:
+        """Ends the line of a bar that an error has left on the screen."""
+        if self.training_bar is not None:
+            self.training_bar.close()
 
     def on_log(self, args, state, control, logs=None, **kwargs):
-        line = in_words(logs or {})
+        logs = logs or {}
+        line = f"trained for {logs['train_runtime']:.0f} s" if "train_runtime" in logs else ""
+        for key, name in (("eval_loss", "held-out loss"), ("loss", "training loss")):
+            if key in logs:
+                line = f"epoch {logs['epoch']:g}: {name} {logs[key]:.3f} nats per character"
         if line and state.is_world_process_zero:
             tqdm.write(line, file=sys.stderr)
 
 
 class ProgressInWords(LogInWords, ProgressCallback):
     """The same, above the library's progress bar."""
-
-
-def in_words(entry: dict[str, float]) -> str:
-    """An entry of the Trainer's log for people; empty where it says nothing to them."""
-    for key, name in (("eval_loss", "held-out loss"), ("loss", "training loss")):
-        if key in entry:
-            return f"epoch {entry['epoch']:g}: {name} {entry[key]:.3f} nats per character"
-    if "train_runtime" in entry:
-        return f"trained for {entry['train_runtime']:.0f} s"
-    return ""
 
 
 class StopInTime(TrainerCallback):

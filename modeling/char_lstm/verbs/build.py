@@ -11,22 +11,21 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ..arguments import parse
+from ..training.settings import setting
 
 
 @dataclass
 class BuildArguments:
     output_dir: str = field(metadata={"help": "Where the corpus goes; an older corpus there is replaced."})
-    text: str | None = field(default=None, metadata={"help": "A text file or a URL (default: Alice, downloaded)."})
-    dataset_name: str | None = field(default=None, metadata={"help": "A dataset on the Hub instead of a text."})
-    text_column: str = field(default="text", metadata={"help": "The dataset's column of text."})
-    sequence: Literal["sentence", "packed"] = field(
-        default="sentence", metadata={"help": "A row holds one sentence, or as many whole ones as fit."}
+    text: str | None = setting(None, "A text file or a URL (default: Alice, downloaded).")
+    dataset_name: str | None = setting(None, "A dataset on the Hub instead of a text.")
+    text_column: str = setting("text", "The dataset's column of text.")
+    sequence: Literal["sentence", "packed"] = setting(
+        "sentence", "A row holds one sentence, or as many whole ones as fit."
     )
-    max_length: int = field(default=512, metadata={"help": "Characters of a row, with the newline that starts it."})
-    keep_punctuation: bool = field(
-        default=False, metadata={"help": "Keep punctuation and symbols; the text's lines are the rows."}
-    )
-    keep_case: bool = field(default=False, metadata={"help": "Keep upper case apart from lower case."})
+    max_length: int = setting(512, "Characters of a row, with the newline that starts it.")
+    keep_punctuation: bool = setting(False, "Keep punctuation and symbols; the text's lines are the rows.")
+    keep_case: bool = setting(False, "Keep upper case apart from lower case.")
 
 
 def main(argv: list[str]) -> None:

@@ -22,7 +22,7 @@ SHOWN = {" ": "␣", "\n": "↵"}  # characters that a trace could not show as t
 
 def main(argv: list[str]) -> None:
     if argv[:1] == ["train"]:
-        return train(argv[1:])
+        return train_intents(argv[1:])
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("train", help="train a classifier and measure it")
@@ -33,8 +33,7 @@ def main(argv: list[str]) -> None:
     return predict(parser.parse_args(argv))
 
 
-def train(argv: list[str]) -> None:
-    """Trains a classifier, prints its figures and leaves it with them and its card in its output folder."""
+def train_intents(argv: list[str]) -> None:
     help_if_asked(argv, INTENT_GROUPS, __doc__)
 
     from ..files import write_json
@@ -53,14 +52,10 @@ def train(argv: list[str]) -> None:
 
 
 def predict(arguments: argparse.Namespace) -> None:
-    """Prints the intent and its probability; with `--trace`, those after each word."""
     from ..training.intents import load_classifier, trace_intents
 
     steps = trace_intents(*load_classifier(arguments.model or packaged_model("intents")), arguments.text)
-    if not arguments.trace:
-        _, intent, probability = steps[-1]
-        print(f"{intent} {probability:.3f}")
-        return
     width = max(len(token) for token, _, _ in steps)
-    for token, intent, probability in steps:
-        print(f"{SHOWN.get(token, token):{width}}  {intent} {probability:.3f}")
+    for token, intent, probability in steps if arguments.trace else steps[-1:]:
+        word = f"{SHOWN.get(token, token):{width}}  " if arguments.trace else ""
+        print(f"{word}{intent} {probability:.3f}")

@@ -9,14 +9,15 @@ Every character of the split counts once, newlines included, the first given a n
 from dataclasses import dataclass, field
 
 from ..arguments import parse
+from ..training.settings import setting
 
 
 @dataclass
 class EvaluateArguments:
     model: str = field(metadata={"help": "A folder or an id on the Hub."})
     dataset: str = field(metadata={"help": "A folder written by build_corpus.py, or an id on the Hub."})
-    split: str = field(default="test", metadata={"help": "The split to score."})
-    json: str | None = field(default=None, metadata={"help": "Write the figures to this file too."})
+    split: str = setting("test", "The split to score.")
+    json: str | None = setting(None, "Write the figures to this file too.")
 
 
 def main(argv: list[str]) -> None:

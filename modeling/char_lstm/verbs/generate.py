@@ -22,10 +22,6 @@ from ..paths import packaged_model
 from ..tokenization_char_lstm import normalise
 
 
-def main(argv: list[str]) -> None:
-    write_out(read_command(argv))
-
-
 def read_command(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
     parser.add_argument("--model", help="a folder or an id on the Hub (default: the packaged Alice)")
@@ -50,19 +46,17 @@ def random_sentence(path: Path, tokenizer, seed: int) -> str:
     return random.Random(seed).choice(sentences)
 
 
-def write_out(arguments: argparse.Namespace) -> None:
+def main(argv: list[str]) -> None:
+    arguments = read_command(argv)
     model, tokenizer = load_decoder(arguments.model or packaged_model("alice"))
     seed = secrets.randbits(32) if arguments.seed is None else arguments.seed
-    if arguments.prompt_from_text:
-        prompt = random_sentence(arguments.prompt_from_text, tokenizer, seed)
-    else:
-        prompt = normalise(tokenizer, arguments.prompt)
+    path, prompt = arguments.prompt_from_text, arguments.prompt
+    prompt = random_sentence(path, tokenizer, seed) if path else normalise(tokenizer, prompt)
     sampling = {name: getattr(arguments, name) for name in ("max_new_tokens", "temperature", "top_k", "top_p")}
     characters = stream_text(model, tokenizer, prompt, seed=seed, **sampling)
 
     print(f"seed {seed}", file=sys.stderr)
-    sys.stdout.write(prompt)
+    print(prompt, end="")
     for character in characters:
-        sys.stdout.write(character)
-        sys.stdout.flush()
-    sys.stdout.write("\n")
+        print(character, end="", flush=True)
+    print()

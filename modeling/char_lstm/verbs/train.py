@@ -26,9 +26,8 @@ def main(argv: list[str]) -> None:
 
     recipe = read_command(argv)
     publishes, recipe.push_to_hub = recipe.push_to_hub, False  # the Trainer would push each checkpoint, unmeasured
-    logging.getLogger().setLevel(
-        logging.INFO if recipe.should_log else logging.ERROR
-    )  # of several processes one speaks
+    level = logging.INFO if recipe.should_log else logging.ERROR  # of several processes one speaks
+    logging.getLogger().setLevel(level)
     if publishes:
         check_publishing(recipe)
     try:
@@ -40,7 +39,7 @@ def main(argv: list[str]) -> None:
 
 
 def read_command(argv: list[str]):
-    """The recipe of a command line: defaults, then the recipe that `--config` names, then the command line."""
+    """The recipe of a command line, over the one that `--config` names, over the defaults."""
     from transformers import HfArgumentParser
 
     from ..training.recipe import Recipe, read_recipe
@@ -54,7 +53,7 @@ def read_command(argv: list[str]):
 
 
 def check_publishing(recipe) -> None:
-    """Hours before they are needed: the id and the token."""
+    """Checks the id and the token hours before they are needed."""
     from huggingface_hub import HfApi
 
     from ..errors import PublishError
@@ -70,7 +69,6 @@ def check_publishing(recipe) -> None:
 
 
 def publish_result(recipe) -> None:
-    """Tests the model on the test split, packages it with a card that says how well it did, and publishes it."""
     from ..hub.arguments import PackageArguments, PublishArguments
     from ..hub.package import package
     from ..hub.publish import publish
@@ -78,13 +76,12 @@ def publish_result(recipe) -> None:
     from ..training.readings.base import DEFAULT_CORPUS
 
     run, dataset = recipe.output_dir, recipe.dataset
-    packaged = Path(run) / "packaged" / recipe.hub_model_id.split("/")[1].removesuffix("-char-lstm")
+    packaged = f"{run}/packaged/{recipe.hub_model_id.split('/')[1].removesuffix('-char-lstm')}"
     evaluate_folder(run, dataset, json_path=f"{run}/evaluation.json")
-    arguments = PackageArguments(run=run, dataset=dataset, output_dir=str(packaged))
+    arguments = PackageArguments(run=run, dataset=dataset, output_dir=packaged)
     if Path(dataset) != DEFAULT_CORPUS:
         arguments.text_name = Path(dataset).name
     if recipe.config:
         arguments.recipe = recipe.config
     package(arguments)
-    private = bool(recipe.hub_private_repo)
-    publish(PublishArguments(model=str(packaged), repo_id=recipe.hub_model_id, private=private))
+    publish(PublishArguments(model=packaged, repo_id=recipe.hub_model_id, private=bool(recipe.hub_private_repo)))

@@ -11,6 +11,7 @@ configuration: orthogonal recurrent weights, and a forget gate that starts open.
 from dataclasses import dataclass, field
 
 from ..arguments import parse
+from ..training.settings import setting
 
 
 @dataclass
@@ -20,13 +21,11 @@ class VanishingArguments:
         default=None,
         metadata={"help": "Trained models: folders or ids on the Hub (default: the packaged RNN, LSTM, GRU)."},
     )
-    json: str = field(default="scripts/results/vanishing.json", metadata={"help": "Where the numbers go."})
-    png: str = field(default="scripts/results/vanishing.png", metadata={"help": "The figure of the gradients."})
-    times_three_png: str = field(
-        default="scripts/results/times_three.png", metadata={"help": "The figure of a value multiplied by 3."}
-    )
-    positions: int = field(default=20, metadata={"help": "Predictions that the gradient is averaged over."})
-    seed: int = field(default=0, metadata={"help": "The seed of the untrained weights."})
+    json: str = setting("scripts/results/vanishing.json", "Where the numbers go.")
+    png: str = setting("scripts/results/vanishing.png", "The figure of the gradients.")
+    times_three_png: str = setting("scripts/results/times_three.png", "The figure of a value multiplied by 3.")
+    positions: int = setting(20, "Predictions that the gradient is averaged over.")
+    seed: int = setting(0, "The seed of the untrained weights.")
 
 
 def main(argv: list[str]) -> None:
@@ -34,12 +33,5 @@ def main(argv: list[str]) -> None:
 
     from ..inspection.gradients import report
 
-    report(
-        arguments.text,
-        arguments.models,
-        json_path=arguments.json,
-        png_path=arguments.png,
-        times_three_png_path=arguments.times_three_png,
-        positions=arguments.positions,
-        seed=arguments.seed,
-    )
+    paths = {f"{name}_path": getattr(arguments, name) for name in ("json", "png", "times_three_png")}
+    report(arguments.text, arguments.models, positions=arguments.positions, seed=arguments.seed, **paths)

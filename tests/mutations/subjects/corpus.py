@@ -41,7 +41,7 @@ MUTATIONS = [
     Mutation(
         "every corpus with one fingerprint",
         "char_lstm.corpus.build:save_splits",
-        'state["_fingerprint"] = digest_of(rows.select(span), tokenizer, max_length)',
+        'state["_fingerprint"] = digest_of(split, tokenizer, max_length)',
         "pass",
         "tests/corpus/test_build.py::test_two_corpora_are_never_taken_for_each_other",
     ),
@@ -61,9 +61,9 @@ MUTATIONS = [
     ),
     Mutation(
         "a stream trains on what it holds out",
-        "char_lstm.corpus.stream:TextStream.is_held_out",
-        "return self.hold_out and (file, block) == (0, 0)",
-        "return False",
+        "char_lstm.corpus.stream:TextStream.rows",
+        "is_held_out = self.hold_out and (file, block) == (0, 0)",
+        "is_held_out = False",
         "tests/corpus/test_stream.py::test_every_sentence_is_read_once_by_all_readers_together",
     ),
     Mutation(
@@ -90,8 +90,8 @@ MUTATIONS = [
     Mutation(
         "a stream is not cleaned",
         "char_lstm.corpus.stream:Documents.blocks",
-        "return clean_blocks(cut_blocks(self.lines(file)))",
-        "return cut_blocks(self.lines(file))",
+        "yield from clean_blocks(cut_blocks(lines))",
+        "yield from cut_blocks(lines)",
         "tests/corpus/test_stream.py::test_a_stream_of_a_text_has_the_rows_of_its_stored_corpus",
     ),
 ]

@@ -19,9 +19,9 @@ def reading_of(recipe) -> type[Reading]:
     Raises:
         TrainingError: it asks for two, or for something that its reading excludes.
     """
-    asked = [reading for reading in READINGS if reading.is_asked_for(recipe)]
+    asked = [reading for reading in READINGS if getattr(recipe, reading.option)]
     if len(asked) > 1:
-        raise TrainingError(f"{asked[0].option} and {asked[1].option} are two ways to read a text: choose one")
+        raise TrainingError(f"--{asked[0].option} and --{asked[1].option} are two ways to read a text: choose one")
     chosen = asked[0] if asked else SentenceReading
     for clash in chosen.clashes(recipe):
         raise TrainingError(clash)

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast, Trainer, TrainerCallback
 
 from ...corpus.build import build_corpus, load_corpus
-from ...corpus.sequences import FEATURES, cut_rows, encode_rows
+from ...corpus.sequences import cut_rows, encoded_rows
 from ...errors import CorpusError, TrainingError
 from ...tokenization_char_lstm import normalise
 
@@ -20,16 +20,12 @@ DEFAULT_CORPUS = Path("data/alice")
 
 
 class Reading:
-    """How a run reads its text: its rows, its batches, its labels, and the settings that it excludes.
+    """How a run reads a stored corpus: its rows, its batches, its labels, and the settings that it excludes.
 
-    This one reads a stored corpus.
-
-    Args:
-        recipe: the run's settings.
-        tokenizer: that of the model to start from, which the text is encoded with; None takes the corpus's own.
+    `tokenizer` is that of the model to start from; None takes the corpus's own.
     """
 
-    option = ""  # of the command line, that asks for it
+    option = ""  # the setting that asks for it
     corpus: DatasetDict  # the stored rows, or of a stream the first; a run knows its text by them
     tokenizer: PreTrainedTokenizerFast
     rows: Any  # the torch data set that the Trainer trains on
@@ -42,24 +38,16 @@ class Reading:
             self.corpus = DatasetDict({name: reencode(split, tokenizer) for name, split in self.corpus.items()})
 
     @classmethod
-    def is_asked_for(cls, recipe) -> bool:
-        return False
-
-    @classmethod
     def clashes(cls, recipe) -> Iterator[str]:
         """A sentence for each thing in the recipe that this reading excludes."""
         yield from ()
 
     def training_rows(self) -> Dataset:
-        """The rows of the training splits, of one or of several as in `train+validation`."""
-        names = self.recipe.train_split.split("+")
-        for name in names:
+        wanted, names = self.recipe.train_split, ", ".join(self.corpus)
+        for name in wanted.split("+"):
             if name not in self.corpus:
-                raise TrainingError(
-                    f"train_split {self.recipe.train_split}: the corpus has no split {name}; "
-                    f"it has {', '.join(self.corpus)}"
-                )
-        return concatenate_datasets([self.corpus[name] for name in names])
+                raise TrainingError(f"train_split {wanted}: the corpus has no split {name}; it has {names}")
+        return concatenate_datasets([self.corpus[name] for name in wanted.split("+")])
 
     def held_out_rows(self) -> Dataset | None:
         """The rows to evaluate on, made up to whole batches for every process by rows of the newline alone; None where
@@ -90,22 +78,17 @@ class Reading:
         return inputs
 
     def end_step(self, outputs: Any) -> None:
-        """Sees what the model returned for the batch."""
+        """Sees the model's output for the batch."""
 
 
 def process_loader(rows: torch.utils.data.Dataset, recipe, **batching: Any) -> DataLoader:
     """A loader whose batches are this process's already."""
-    return DataLoaderShard(
-        rows,
-        device=recipe.device,
-        num_workers=recipe.dataloader_num_workers,
-        pin_memory=recipe.dataloader_pin_memory,
-        **batching,
-    )
+    workers, pinned = recipe.dataloader_num_workers, recipe.dataloader_pin_memory
+    return DataLoaderShard(rows, device=recipe.device, num_workers=workers, pin_memory=pinned, **batching)
 
 
 def open_corpus(recipe) -> tuple[DatasetDict, PreTrainedTokenizerFast]:
-    """The recipe's corpus, built first where none is named, and the tokenizer that lies beside it."""
+    """The recipe's corpus, built first where none is named, and its tokenizer."""
     if recipe.dataset is None:
         recipe.dataset = str(DEFAULT_CORPUS)
         if not DEFAULT_CORPUS.exists():
@@ -122,9 +105,8 @@ def open_corpus(recipe) -> tuple[DatasetDict, PreTrainedTokenizerFast]:
 
 def reencode(split: Dataset, tokenizer: PreTrainedTokenizerFast) -> Dataset:
     """A split encoded by another tokenizer; characters that its alphabet lacks are named and left out."""
-    max_length = len(split[0]["input_ids"])
     text = normalise(tokenizer, "".join(split["text"]))
     if not text.strip():
         raise TrainingError("nothing is left of the text in the alphabet of the model to start from")
-    rows = cut_rows(text, max_length)
-    return Dataset.from_dict(encode_rows({"text": rows}, tokenizer, max_length), features=FEATURES)
+    max_length = len(split[0]["input_ids"])
+    return encoded_rows(cut_rows(text, max_length), tokenizer, max_length)

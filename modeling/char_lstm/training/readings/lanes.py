@@ -11,7 +11,7 @@ from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
 from transformers import Trainer, TrainerCallback
 
 from ...state_char_lstm import RecurrentCache
-from ..checkpoints import reporting_failed_write
+from ..checkpoints import writing_checkpoint
 from ..targets import soft_targets
 from .base import Reading, process_loader
 from .sentences import Sentences, collate
@@ -22,16 +22,12 @@ LANES = "lanes.safetensors"  # the state within an epoch, in a checkpoint
 class LaneReading(Reading):
     """Rows of `row_length` characters, each of which goes on where its lane's last one ended."""
 
-    option = "--stateful"
+    option = "stateful"
 
     def __init__(self, recipe, tokenizer=None):
         super().__init__(recipe, tokenizer)
         rows, targets = soft_targets(recipe, self.training_rows(), self.tokenizer)
         self.rows = Lanes(rows, recipe.train_batch_size, recipe.row_length, targets)
-
-    @classmethod
-    def is_asked_for(cls, recipe) -> bool:
-        return recipe.stateful
 
     @classmethod
     def clashes(cls, recipe) -> Iterator[str]:
@@ -48,15 +44,14 @@ class LaneReading(Reading):
 
     def begin_step(self, inputs: dict) -> dict:
         carried = {"past_key_values": self.carried.state, "use_cache": True}
-        return inputs | {"shift_labels": inputs["labels"]} | carried
+        return inputs | carried | {"shift_labels": inputs["labels"]}
 
     def end_step(self, outputs) -> None:
         self.carried.keep(outputs.past_key_values)
 
 
 class Lanes(torch.utils.data.Dataset):
-    """A text in as many stretches as a batch has rows, which are read side by side, `length` characters a batch: row
-    `step * lanes + lane`. Each row goes on where the lane's last one ended, for a state that is carried along.
+    """A text in `lanes` stretches, read side by side, `length` characters a batch: row `step * lanes + lane`.
 
     Labels are the next characters, (time,), already shifted. The last lane begins a little early, so that all have
     one length; `soft_targets` are those of `Sentences`.
@@ -86,11 +81,12 @@ class Lanes(torch.utils.data.Dataset):
 class CarryState(TrainerCallback):
     """The state that each lane's rows leave to the next, without its gradient; lanes begin anew in every epoch.
 
-    It lies in a checkpoint that is written within an epoch.
+    A checkpoint within an epoch holds it.
     """
 
+    state: RecurrentCache | None = None
+
     def __init__(self, checkpoint: Path | None):
-        self.state: RecurrentCache | None = None
         self.checkpoint = checkpoint
 
     def keep(self, state: RecurrentCache) -> None:
@@ -107,5 +103,5 @@ class CarryState(TrainerCallback):
         if self.state is None or not state.epoch % 1:  # the next row begins an epoch
             return
         states = torch.stack([torch.stack(layer) for layer in self.state.states])
-        with reporting_failed_write("a checkpoint", args.output_dir):
-            save_file({"states": states}, Path(args.output_dir) / f"checkpoint-{state.global_step}" / LANES)
+        with writing_checkpoint(args, state) as checkpoint:
+            save_file({"states": states}, checkpoint / LANES)

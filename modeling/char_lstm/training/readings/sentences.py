@@ -1,5 +1,6 @@
 """Sentences that follow each other, joined to rows of like length: the assignment's padded sequences."""
 
+from dataclasses import KW_ONLY, dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -22,24 +23,23 @@ class SentenceReading(Reading):
         self.rows = Sentences(*soft_targets(recipe, self.training_rows(), self.tokenizer))
 
     def loader(self, trainer: Trainer) -> DataLoader:
+        recipe = self.recipe
         batches = JoinedSentences(
             self.rows.lengths,
-            self.recipe.row_length,
-            self.recipe.train_batch_size,
-            seed=self.recipe.data_seed or self.recipe.seed,
-            accumulated=self.recipe.gradient_accumulation_steps,
-            processes=self.recipe.world_size,
-            process=self.recipe.process_index,
+            recipe.row_length,
+            recipe.train_batch_size,
+            recipe.data_seed or recipe.seed,
+            accumulated=recipe.gradient_accumulation_steps,
+            processes=recipe.world_size,
+            process=recipe.process_index,
         )
-        return process_loader(self.rows, self.recipe, batch_sampler=batches, collate_fn=collate)
+        return process_loader(self.rows, recipe, batch_sampler=batches, collate_fn=collate)
 
 
 class Sentences(torch.utils.data.Dataset):
-    """The rows of a corpus without their padding; `sentences[first, last]` are those from `first` to before `last`,
-    joined as they follow each other in the text. They are read as they are needed, so the corpus may be a large one.
-
-    `soft_targets` (characters, vocab): a distribution for every character of the text; a row then carries its own
-    part of it.
+    """The rows of a corpus without their padding, read as they are needed; `sentences[first, last]` are those from
+    `first` to before `last`, joined as they follow each other in the text, with their part of `soft_targets`
+    (characters, vocab).
     """
 
     def __init__(self, rows: Dataset, soft_targets: np.ndarray | None = None):
@@ -61,8 +61,8 @@ class Sentences(torch.utils.data.Dataset):
         row = {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids)}
         if self.soft_targets is not None:
             start = int(self.ends[first] - self.lengths[first])
-            targets = self.soft_targets[start : start + len(input_ids) - 1]
-            row["soft_targets"] = torch.from_numpy(targets).float()  # (time - 1, vocab), newline aside
+            targets = self.soft_targets[start : start + len(input_ids) - 1]  # (time - 1, vocab), newline aside
+            row["soft_targets"] = torch.from_numpy(targets).float()
         return row
 
     def ids(self) -> torch.Tensor:
@@ -71,44 +71,34 @@ class Sentences(torch.utils.data.Dataset):
         return torch.cat([pieces[0], *(piece[1:] for piece in pieces[1:])])
 
 
+@dataclass(eq=False)
 class JoinedSentences(Sampler):
     """An epoch: every sentence once, joined to rows of about `row_length` that begin elsewhere each time, in batches.
 
-    A row that goes on past a sentence's end teaches how the next one begins. Rows of like length come in the same
-    step, so that little of it is padding, and the steps in random order. Where the rows do not fill whole steps,
-    half of the rest is a step of the shortest rows and half one of the longest, whose lengths differ most.
+    Rows of like length come in the same step, so that little of it is padding, and the steps in random order. Where
+    the rows do not fill whole steps, half of the rest is a step of the shortest rows and half one of the longest.
 
     A step's rows are the same however many processes and accumulated batches share them. Where there are fewer rows
     than shares, a batch is one row of no sentence: the newline alone, which teaches nothing.
-
-    Args:
-        lengths: (sentences,), in characters.
-        row_length: characters of a row; 0 leaves each sentence in a row of its own.
-        batch_size: rows of a batch.
-        seed: of the order and the cuts, which differ from epoch to epoch (`set_epoch`) and are the same after a resume.
-        accumulated: batches that a process reads for one step.
-        processes: how many read the text together.
-        process: which of them this one is.
     """
 
-    def __init__(
-        self,
-        lengths: torch.Tensor,
-        row_length: int,
-        batch_size: int,
-        seed: int = 0,
-        *,
-        accumulated: int = 1,
-        processes: int = 1,
-        process: int = 0,
-    ):
-        self.ends, self.seed, self.epoch = lengths.cumsum(0), seed, 0
-        self.accumulated, self.processes, self.process = accumulated, processes, process
-        batch_size *= accumulated * processes  # from here on of a step
-        wanted = -(-int(self.ends[-1]) // row_length) if row_length else len(lengths)
-        self.rows = min(wanted, len(lengths))
-        whole, rest = divmod(self.rows, batch_size)
-        self.sizes = [size for size in (rest // 2, *[batch_size] * whole, rest - rest // 2) if size]
+    lengths: torch.Tensor  # (sentences,), in characters
+    row_length: int  # characters; 0 leaves each sentence in a row of its own
+    batch_size: int  # rows
+    seed: int = 0  # of the order and the cuts, which differ between epochs and are the same after a resume
+    _: KW_ONLY
+    accumulated: int = 1  # batches that a process reads for one step
+    processes: int = 1  # that read the text together
+    process: int = 0  # this one among them
+    epoch = 0
+
+    def __post_init__(self):
+        self.ends = self.lengths.cumsum(0)
+        wanted = -(-int(self.ends[-1]) // self.row_length) if self.row_length else len(self.lengths)
+        self.rows = min(wanted, len(self.lengths))
+        step = self.batch_size * self.accumulated * self.processes  # rows
+        whole, rest = divmod(self.rows, step)
+        self.sizes = [size for size in (rest // 2, *[step] * whole, rest - rest // 2) if size]
 
     def __len__(self) -> int:
         return len(self.sizes) * self.accumulated
@@ -143,13 +133,11 @@ def collate(rows: list[dict]) -> dict[str, torch.Tensor]:
 
     `soft_targets` (batch, predictions, vocab), where the rows have them, are zero at pads.
     """
-    lengths = torch.tensor([int(row["attention_mask"].sum()) for row in rows])  # (batch,)
-    input_ids = pad_sequence([row["input_ids"][:length] for row, length in zip(rows, lengths, strict=True)], True)
-    attention_mask = (torch.arange(input_ids.shape[1]) < lengths.unsqueeze(1)).long()
-    labels = [row.get("labels", row["input_ids"])[:length] for row, length in zip(rows, lengths, strict=True)]
+    ids = [row["input_ids"][row["attention_mask"].bool()] for row in rows]
+    labels = [row.get("labels", real) for row, real in zip(rows, ids, strict=True)]
     batch = {
-        "input_ids": input_ids,  # a pad is 0, the tokenizer's first token
-        "attention_mask": attention_mask,
+        "input_ids": pad_sequence(ids, True),  # a pad is 0, the tokenizer's first token
+        "attention_mask": pad_sequence([torch.ones_like(real) for real in ids], True),
         "labels": pad_sequence(labels, True, padding_value=-100),
     }
     if "soft_targets" in rows[0]:

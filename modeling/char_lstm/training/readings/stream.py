@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from datasets import Dataset, DatasetDict
+from datasets import DatasetDict
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast, Trainer, TrainerCallback
 
-from ...corpus.sequences import FEATURES, MAX_LENGTH, encode_rows
+from ...corpus.sequences import MAX_LENGTH, encode_rows, encoded_rows
 from ...corpus.stream import Documents, TextStream
-from ..checkpoints import reporting_failed_write
+from ..checkpoints import writing_checkpoint
 from .base import Reading, process_loader
 from .sentences import JoinedSentences
 
@@ -18,7 +18,7 @@ from .sentences import JoinedSentences
 class StreamReading(Reading):
     """Blocks of files or of a dataset on the Hub, cleaned and cut as they come; the first block is held out."""
 
-    option = "--streaming"
+    option = "streaming"
 
     def __init__(self, recipe, tokenizer=None):
         self.recipe = recipe
@@ -36,12 +36,7 @@ class StreamReading(Reading):
             hold_out="validation" not in recipe.train_split.split("+"),
         )
         recipe.ignore_data_skip = True  # the stream itself knows where it was
-        rows = encode_rows({"text": self.rows.first_rows()}, self.tokenizer, MAX_LENGTH)
-        self.corpus = DatasetDict(validation=Dataset.from_dict(rows, features=FEATURES))
-
-    @classmethod
-    def is_asked_for(cls, recipe) -> bool:
-        return recipe.streaming
+        self.corpus = DatasetDict(validation=encoded_rows(self.rows.first_rows(), self.tokenizer, MAX_LENGTH))
 
     @classmethod
     def clashes(cls, recipe) -> Iterator[str]:
@@ -90,5 +85,5 @@ class KeepPlaces(TrainerCallback):
         state.epoch = state.global_step / state.max_steps  # the library starts anew after an interruption
 
     def on_save(self, args, state, control, **kwargs):
-        with reporting_failed_write("a checkpoint", args.output_dir):
-            self.stream.save(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+        with writing_checkpoint(args, state) as checkpoint:
+            self.stream.save(checkpoint)

@@ -1,4 +1,4 @@
-"""The tutorial's windows: stretches of characters from anywhere in a text, each with one target."""
+"""The tutorial's windows: stretches of a text from anywhere in it, each with the next character as its only target."""
 
 from collections.abc import Iterator
 
@@ -11,17 +11,11 @@ from .sentences import Sentences
 
 
 class WindowReading(Reading):
-    """Random windows of `window_length` characters, each with the next character as its only target."""
-
-    option = "--window_length"
+    option = "window_length"
 
     def __init__(self, recipe, tokenizer=None):
         super().__init__(recipe, tokenizer)
         self.rows = Windows(self.training_rows(), recipe.window_length)
-
-    @classmethod
-    def is_asked_for(cls, recipe) -> bool:
-        return bool(recipe.window_length)
 
     @classmethod
     def clashes(cls, recipe) -> Iterator[str]:
@@ -30,8 +24,6 @@ class WindowReading(Reading):
 
 
 class Windows(torch.utils.data.Dataset):
-    """The tutorial's rows: each stretch of `length` characters of a text, with the next one as its only target."""
-
     def __init__(self, rows: Dataset, length: int):
         self.length = length
         self.ids = Sentences(rows).ids()[1:]  # (characters,)
@@ -43,6 +35,5 @@ class Windows(torch.utils.data.Dataset):
 
     def __getitem__(self, start: int) -> dict[str, torch.Tensor]:
         input_ids = self.ids[start : start + self.length + 1]
-        is_target = torch.arange(self.length + 1) == self.length
-        labels = input_ids.masked_fill(~is_target, -100)
+        labels = input_ids.masked_fill(torch.arange(self.length + 1) < self.length, -100)
         return {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids), "labels": labels}

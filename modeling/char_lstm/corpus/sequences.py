@@ -65,7 +65,8 @@ def encode_rows(rows: dict, tokenizer: PreTrainedTokenizerFast, max_length: int)
 
 
 def encoded_rows(texts: list[str], tokenizer: PreTrainedTokenizerFast, max_length: int) -> Dataset:
-    return Dataset.from_dict(encode_rows({"text": texts}, tokenizer, max_length), features=FEATURES)
+    """`encode_rows` as a data set in memory, whose arrays have the types of FEATURES: naming these would copy them."""
+    return Dataset.from_dict(encode_rows({"text": texts}, tokenizer, max_length))
 
 
 def lengths_of(rows: Dataset) -> np.ndarray:

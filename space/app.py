@@ -42,7 +42,7 @@ LARGEST_REQUEST = 100_000  # bytes: the longest text, escaped, and what the page
 PROMPTS = ["Alice was", "“Off with her", "the white rabbit", "Why is a raven like", "once upon a midnight"]
 
 HIDDEN = {"api_visibility": "private", "show_progress": "hidden"}
-WRITING = {"concurrency_limit": PLACES, "concurrency_id": "writing"}
+WRITING = {"concurrency_limit": PLACES, "concurrency_id": "writing", "show_progress": "hidden"}
 READING = {"concurrency_limit": 1, "concurrency_id": "reading"}
 LOOKS = {"theme": THEME, "css_paths": sheets.HERE / "page.css", "footer_links": []}
 SERVING = {
@@ -60,22 +60,19 @@ FROM_LINK = f"""(...values) => {{
     return !isNaN(number) ? number : name === "seed" ? Math.floor(Math.random() * 1e6) : values[index];
   }});
 }}"""
-WRITE = "() => { document.getElementById('write').click(); }"
-WRITE_LINKED = (
-    "() => { if (new URLSearchParams(location.search).has('seed')) document.getElementById('write').click(); }"
-)
+WRITE = "document.getElementById('write').click();"
+WRITE_LINKED = f"() => {{ if (new URLSearchParams(location.search).has('seed')) {WRITE} }}"
 NEW_SEED = "() => Math.floor(Math.random() * 1e6)"
 
 
+def endpoint(function) -> dict:
+    """What an event says of a function that is also there over the API."""
+    return {"fn": function, "api_name": function.__name__, "api_description": getdoc(function)}
+
+
 def prompt_box() -> gr.Textbox:
-    return gr.Textbox(
-        "",
-        label="Begin with",
-        info="Capitals and punctuation are ignored.",
-        placeholder="anything, or nothing",
-        lines=2,
-        max_length=writing.LONGEST_PROMPT,
-    )
+    words = {"label": "Begin with", "info": "Capitals and punctuation are ignored."}
+    return gr.Textbox("", **words, placeholder="anything, or nothing", lines=2, max_length=writing.LONGEST_PROMPT)
 
 
 def seed_box() -> gr.Number:
@@ -125,28 +122,14 @@ def write_tab(demo: gr.Blocks):
             begun, run = gr.State(""), gr.State(None)
 
     fields = [prompt, model, temperature, top_k, top_p, seed, length]
-    connect_writing(start, fields, seed, model, sheet, begun, run)
+    begin = {"fn": sheets.begin_text, "inputs": [*fields, run], "outputs": [sheet, begun, seed, run]}
+    blank = start.click(**begin, queue=False, scroll_to_output=True, **HIDDEN)
+    written = blank.success(**endpoint(writing.generate), inputs=[*fields, run], outputs=sheet, **WRITING)
+    written.then(sheets.mark_copies_if_ended, [sheet, model, run], sheet, queue=False, **HIDDEN)
     stop.click(lambda run: run.stop() if run else None, run, queue=False, **HIDDEN)
-    again.click(None, None, seed, js=NEW_SEED, **HIDDEN).then(None, js=WRITE, **HIDDEN)
+    again.click(None, None, seed, js=NEW_SEED, **HIDDEN).then(None, js=f"() => {{ {WRITE} }}", **HIDDEN)
     demo.load(None, fields, fields, js=FROM_LINK, **HIDDEN).then(None, js=WRITE_LINKED, **HIDDEN)
     return begun, sheet, model, inside
-
-
-def connect_writing(start: gr.Button, fields: list, seed, model, sheet, begun, run) -> None:
-    """What `start` starts: a blank sheet, then the text as it grows, then its copies marked."""
-    blank = start.click(
-        sheets.begin_text, [*fields, run], [sheet, begun, seed, run], queue=False, scroll_to_output=True, **HIDDEN
-    )
-    written = blank.success(
-        writing.generate,
-        [*fields, run],
-        sheet,
-        api_name="generate",
-        api_description=getdoc(writing.generate),
-        show_progress="hidden",
-        **WRITING,
-    )
-    written.then(sheets.mark_copies_if_ended, [sheet, model, run], sheet, queue=False, **HIDDEN)
 
 
 def look_tab():
@@ -158,15 +141,9 @@ def look_tab():
         with gr.Column(scale=1, min_width=220):
             model = model_radio()
             read = gr.Button("Read it", variant="primary")
-    shown = gr.HTML(
-        label="Inspection",
-        html_template=inspector.HTML,
-        css_template=inspector.CSS,
-        js_on_load=inspector.JS,
-        apply_default_css=False,
-    )
+    shown = sheets.component(inspector.HTML, inspector.CSS, inspector.JS, label="Inspection")
     read.click(reading.stream_inspection, [text, model], shown, api_visibility="private", **READING)
-    gr.api(reading.inspect, api_name="inspect", api_description=getdoc(reading.inspect), **READING)
+    gr.api(**endpoint(reading.inspect), **READING)
     return text, model, shown
 
 
@@ -179,26 +156,17 @@ def cells_tab(demo: gr.Blocks) -> None:
                 boxes.append(box())
     prompt, _, seed = boxes
     start = gr.Button(f"Write {CHARACTERS} characters with each", variant="primary")
+    three = []
     with gr.Row():
-        three = []
         for cell, name in models.CELLS.items():
             with gr.Column(min_width=280):
                 three.append(sheets.new_sheet(cell, heading(cell, name)))
 
     def begin_texts(prompt: str, seed: int | None) -> list:
-        blank = [sheets.blank_sheet(prompt, model) for model in models.CELLS.values()]
-        return [*blank, writing.seed_or_drawn(seed)]
+        return [*(sheets.blank_sheet(prompt, model) for model in models.CELLS.values()), writing.seed_or_drawn(seed)]
 
     blank = start.click(begin_texts, [prompt, seed], [*three, seed], queue=False, **HIDDEN)
-    written = blank.success(
-        writing.compare,
-        boxes,
-        three,
-        api_name="compare",
-        api_description=getdoc(writing.compare),
-        show_progress="hidden",
-        **WRITING,
-    )
+    written = blank.success(**endpoint(writing.compare), inputs=boxes, outputs=three, **WRITING)
     demo.load(None, None, seed, js=NEW_SEED, **HIDDEN)
     for sheet, model in zip(three, models.CELLS.values(), strict=True):
         written.then(lambda text, model=model: sheets.mark_copies(text, model), sheet, sheet, queue=False, **HIDDEN)
@@ -215,11 +183,9 @@ def heading(cell: str, name: str) -> str:
 
 def broken_page(reason: str) -> gr.Blocks:
     """A page that says why there is no model to write with."""
+    remedy = "Set `MODEL_ID` to a folder or a repository with a trained model, then restart."
     with gr.Blocks(title="char-lstm", analytics_enabled=False) as demo:
-        gr.Markdown(
-            f"# This model could not be loaded\n\n```text\n{reason}\n```\n\n"
-            "Set `MODEL_ID` to a folder or a repository with a trained model, then restart."
-        )
+        gr.Markdown(f"# This model could not be loaded\n\n```text\n{reason}\n```\n\n{remedy}")
     return demo
 
 

@@ -52,8 +52,7 @@ def build_tokenizer(
         raise ValueError(f'unit must be "char" or "word", got {unit!r}')
     folded = (fold(text, lowercase=lowercase, strip_punctuation=strip_punctuation) for text in texts)
     if unit == "char":
-        alphabet = {NEWLINE, " "} if strip_punctuation else {NEWLINE}
-        alphabet = alphabet.union(*folded)
+        alphabet = ({NEWLINE, " "} if strip_punctuation else {NEWLINE}).union(*folded)
         backend = Tokenizer(_word_level([PAD_TOKEN, NEWLINE], alphabet, unknown=PAD_TOKEN))  # no text is unknown
         backend.normalizer = _normalizer(lowercase, strip_punctuation, alphabet)
         backend.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")
@@ -82,16 +81,13 @@ def fold(text: str, *, lowercase: bool = True, strip_punctuation: bool = True) -
 def normalise(tokenizer, text: str) -> str:
     """`text` as the tokenizer reads it: normalised, without the characters that its alphabet lacks.
 
-    One warning names the characters that were dropped.
-
-    Args:
-        tokenizer: one made by `build_tokenizer`, or the `tokenizers.Tokenizer` inside it.
-        text: anything, lone surrogates included.
+    One warning names the characters that were dropped. The tokenizer is one made by `build_tokenizer`, or the
+    `tokenizers.Tokenizer` inside it; the text is any, lone surrogates included.
     """
     normalize = getattr(tokenizer, "backend_tokenizer", tokenizer).normalizer.normalize_str
     text = _encodable(text)
-    dropped = [character for character in set(text) if not normalize(character) and not _is_mark(character)]
-    if dropped:
+    # a mark (M), such as an accent by itself, is folded away, not lacking
+    if dropped := [one for one in set(text) if not normalize(one) and unicodedata.category(one)[0] != "M"]:
         shown = " ".join(sorted(dropped)[:20]) + (" ..." if len(dropped) > 20 else "")
         logger.warning("left out %d characters that the alphabet lacks: %s", len(dropped), shown)
     return normalize(text)
@@ -119,10 +115,6 @@ def _normalizer(lowercase: bool, strip_punctuation: bool, alphabet: set[str] | N
     if strip_punctuation:
         steps += [Replace(BLANKS, " "), Replace(BLANKS_WITH_A_NEWLINE, NEWLINE)]
     return normalizers.Sequence(steps)
-
-
-def _is_mark(character: str) -> bool:
-    return unicodedata.category(character).startswith("M")  # an accent by itself: folded away, not lacking
 
 
 def _encodable(text: str) -> str:

@@ -9,7 +9,7 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,9 +21,6 @@ from ..modeling_char_lstm import CharLstmForCausalLM
 from ..paths import packaged_model
 from ..tokenization_char_lstm import normalise
 from .inspect import Inspection, inspect_text
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 REACH = 200  # characters back
 CHARACTERS_READ = 600  # from the middle of the text
@@ -104,9 +101,7 @@ def compare_with_untrained(model_id: str | Path, text: str, positions: int, seed
     fresh = CharLstmForCausalLM(copy.deepcopy(trained.config)).eval()
     return {
         "model": Path(model_id).name,
-        "cell_type": trained.config.cell_type,
-        "num_hidden_layers": trained.config.num_hidden_layers,
-        "hidden_size": trained.config.hidden_size,
+        **{name: getattr(trained.config, name) for name in ("cell_type", "num_hidden_layers", "hidden_size")},
         "parameters": trained.num_parameters(only_trainable=True),
         "before": measure_gradients(fresh, tokenizer, middle, positions),
         "after": measure_gradients(trained, tokenizer, middle, positions),
@@ -128,47 +123,42 @@ def multiply_by_three(steps: int = 12, start: float = 0.1) -> dict[str, list[flo
     }
 
 
-def draw_gradients(models: list[dict], positions: int) -> "Figure":
+def draw_gradients(models: list[dict], positions: int) -> bytes:
     figure = _figure(8, 4.8)
-    axes = figure.add_subplot()
+    axes = figure.add_subplot(
+        title="How far back does a gradient reach?",
+        xlabel="characters back from the prediction",
+        ylabel=f"size of the gradient of its log-probability\n(geometric mean of {positions} predictions)",
+    )
     for entry in models:
         for when, style in [("before", "--"), ("after", "-")]:
             label = f"{entry['cell_type'].upper()} {when} training"
             distances = np.arange(1, REACH + 1)
             axes.semilogy(distances, entry[when]["gradient"], style, color=COLOURS[entry["cell_type"]], label=label)
-    axes.set_xlabel("characters back from the prediction")
-    axes.set_ylabel(f"size of the gradient of its log-probability\n(geometric mean of {positions} predictions)")
-    axes.set_title("How far back does a gradient reach?")
-    _finish(axes)
-    return figure
+    return _png(figure)
 
 
-def draw_times_three(numbers: dict[str, list[float]]) -> "Figure":
+def draw_times_three(numbers: dict[str, list[float]]) -> bytes:
     figure = _figure(8, 3.4)
-    for axes, name, label in zip(
-        figure.subplots(1, 2), ["value", "gradient"], ["the value", "its gradient back to the start"], strict=True
-    ):
+    labels = {"value": "the value", "gradient": "its gradient back to the start"}
+    for axes, (name, label) in zip(figure.subplots(1, 2), labels.items(), strict=True):
+        axes.set(xlabel="steps", ylabel=label)
         axes.semilogy(numbers[name], "o--", markersize=4, color=COLOURS["rnn"], label="x → 3 x")
         axes.semilogy(numbers[f"{name}_with_tanh"], "o-", markersize=4, color=COLOURS["lstm"], label="x → tanh(3 x)")
-        axes.set_xlabel("steps")
-        axes.set_ylabel(label)
-        _finish(axes)
-    return figure
+    return _png(figure)
 
 
-def _figure(width: float, height: float) -> "Figure":
+def _figure(width: float, height: float):
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), dpi=150, layout="constrained")
 
 
-def _finish(axes) -> None:
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
-
-
-def _png(figure: "Figure") -> bytes:
+def _png(figure) -> bytes:
+    for axes in figure.axes:
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False)
     png = io.BytesIO()
     figure.savefig(png, format="png")
     return png.getvalue()
@@ -200,20 +190,18 @@ def report(
         raise ValueError(f"--positions must be at least 1, got {positions}")
     content = Path(text).read_text(encoding="utf-8-sig", errors="replace")
     model_ids: Sequence[str | Path] = models or [packaged_model(name) for name in ("alice_rnn", "alice", "alice_gru")]
-    measured = [compare_with_untrained(model_id, content, positions, seed) for model_id in model_ids]
-    multiplied = multiply_by_three()
-    figures = {
+    figures: dict[str, Any] = {
         "text": Path(text).name,
         "characters_read": CHARACTERS_READ,
         "predictions": positions,
         "seed": seed,
-        "models": measured,
-        "times_three": multiplied,
+        "models": [compare_with_untrained(model_id, content, positions, seed) for model_id in model_ids],
+        "times_three": multiply_by_three(),
     }
     write_file(json_path, json.dumps(figures, indent=1) + "\n")
-    write_file(png_path, _png(draw_gradients(measured, positions)))
-    write_file(times_three_png_path, _png(draw_times_three(multiplied)))
-    for model in measured:
+    write_file(png_path, draw_gradients(figures["models"], positions))
+    write_file(times_three_png_path, draw_times_three(figures["times_three"]))
+    for model in figures["models"]:
         for when in ("before", "after"):
             found = model[when]
             products = ", ".join(f"{layer['product_per_step']:.3f}" for layer in found["layers"])

@@ -173,11 +173,8 @@ def cells_tab(demo: gr.Blocks) -> None:
 
 
 def heading(cell: str, name: str) -> str:
-    """A cell and, if it was measured, how well it predicts the part of the book that was held out."""
-    evaluation = PRETRAINED / name / "evaluation.json"
-    if not evaluation.is_file():
-        return cell
-    figures = json.loads(evaluation.read_text(encoding="utf-8"))
+    """A cell, and how well it predicts the part of the book that was held out."""
+    figures = json.loads((PRETRAINED / name / "evaluation.json").read_text(encoding="utf-8"))
     return f"{cell}: {figures['parameters']:,} weights, {figures['nats_per_char']:.2f} nats per character"
 
 

@@ -39,13 +39,8 @@ def help_if_asked(argv: Sequence[str], groups: Sequence[type], description: str,
     for kind in groups:
         group = parser if len(groups) == 1 else parser.add_argument_group(kind.__doc__)
         for field in dataclasses.fields(kind):
-            required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-            group.add_argument(
-                f"--{field.name}",
-                required=required,
-                metavar=_shown_type(field.type),
-                help=field.metadata["help"].replace("%", "%%") + ("" if required else _shown_default(field)),
-            )
+            shown = field.metadata["help"].replace("%", "%%") + _shown_default(field)
+            group.add_argument(f"--{field.name}", metavar=_shown_type(field.type), help=shown)
     parser.parse_args(["--help"])
 
 

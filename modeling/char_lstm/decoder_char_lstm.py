@@ -42,7 +42,8 @@ class CharLstmDecoder:
             alone = DecoderState(self, 1)
             for character in prompt:
                 self.step(alone, np.array([character]))
-            state.copy_row(row, alone)
+            for ours, theirs in zip(state.buffers, alone.buffers, strict=True):
+                ours.output[row], ours.cell_state[row] = theirs.output[0], theirs.cell_state[0]
         return state
 
     def step(self, state: "DecoderState", ids: np.ndarray) -> None:
@@ -56,21 +57,15 @@ class CharLstmDecoder:
 
 
 class DecoderState:
-    """The recurrent state of some texts: a view of each layer's output side by side, and the layers' buffers."""
+    """The recurrent state of some texts: the buffers of each layer, whose outputs lie side by side."""
 
     def __init__(self, decoder: CharLstmDecoder, batch: int):
         hidden = decoder.config.hidden_size
-        self.outputs = np.zeros((batch, len(decoder.layers) * hidden), np.float32)
+        outputs = np.zeros((batch, len(decoder.layers) * hidden), np.float32)
         self.buffers = []
         for index, layer in enumerate(decoder.layers):
             below = max(index - 1, 0)  # the first layer has none, and sees its own output alone
-            self.buffers.append(layer.make_buffers(self.outputs[:, below * hidden : (index + 1) * hidden]))
-
-    def copy_row(self, row: int, alone: "DecoderState") -> None:
-        """Makes one row the state of a single text."""
-        self.outputs[row] = alone.outputs[0]
-        for ours, theirs in zip(self.buffers, alone.buffers, strict=True):
-            ours.cell_state[row] = theirs.cell_state[0]
+            self.buffers.append(layer.make_buffers(outputs[:, below * hidden : (index + 1) * hidden]))
 
 
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}  # blocks of `hidden` rows in a layer's weights

@@ -1,7 +1,7 @@
 """The normaliser and the alphabet: a tokenizer of characters, or of words, made of `tokenizers` parts alone.
 
-What the corpus forgets (case, punctuation), a prompt forgets too, because the normaliser lives inside
-the tokenizer and is saved with it. `tokenizer.json` holds everything, so `AutoTokenizer` needs no code of ours.
+What the corpus forgets (case, punctuation), a prompt forgets too, because the normaliser lives inside the tokenizer.
+`tokenizer.json` holds everything, so `AutoTokenizer` needs no code of ours.
 """
 
 import logging
@@ -31,20 +31,15 @@ def build_tokenizer(
 ):
     """A fast tokenizer with one token a character, whose alphabet is that of the normalised `texts`, or one a word.
 
-    A character that the alphabet lacks is dropped; a word that the vocabulary lacks becomes `<unk>`.
+    It is a `PreTrainedTokenizerFast` that pads on the left. A character that the alphabet lacks is dropped; a word that
+    the vocabulary lacks becomes `<unk>`.
 
     Args:
         texts: raw or normalised texts; the newline is always part of the alphabet.
         lowercase: fold upper case away.
         strip_punctuation: turn sentence ends into newlines and every other mark into a space; when false, characters
             stay as they are and only line breaks are unified.
-        unit: "char", or "word" for whatever stands between white space.
-
-    Returns:
-        `PreTrainedTokenizerFast`; it saves as `tokenizer.json` and `tokenizer_config.json`, and pads on the left.
-
-    Raises:
-        ValueError: another unit.
+        unit: "char", or "word" for whatever stands between white space. Raises ValueError if it is another.
     """
     from transformers import PreTrainedTokenizerFast
 

@@ -115,12 +115,8 @@ def multiply_by_three(steps: int = 12, start: float = 0.1) -> dict[str, list[flo
     for _ in range(steps):
         squashed.append(float(np.tanh(3 * squashed[-1])))
         gradient.append(gradient[-1] * 3 * (1 - squashed[-1] ** 2))
-    return {
-        "value": plain.tolist(),
-        "value_with_tanh": squashed,
-        "gradient": (plain / start).tolist(),
-        "gradient_with_tanh": gradient,
-    }
+    values = {"value": plain.tolist(), "value_with_tanh": squashed}
+    return values | {"gradient": (plain / start).tolist(), "gradient_with_tanh": gradient}
 
 
 def draw_gradients(models: list[dict], positions: int) -> bytes:
@@ -176,15 +172,7 @@ def report(
 ) -> None:
     """Measures models before and after training on the middle of a text; writes and prints figures, and draws them.
 
-    Args:
-        text: a text file.
-        models: folders or ids on the Hub; None for the packaged RNN, LSTM and GRU.
-        json_path, png_path, times_three_png_path: the files to write.
-        positions: the number of predictions that a gradient is averaged over.
-        seed: the seed of the untrained weights.
-
-    Raises:
-        ValueError: there are no positions, or the text is too short.
+    The arguments are the verb's (`verbs/vanishing.py`). Raises ValueError: no positions, or too short a text.
     """
     if positions < 1:
         raise ValueError(f"--positions must be at least 1, got {positions}")

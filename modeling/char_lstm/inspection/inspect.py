@@ -63,10 +63,8 @@ class Inspection:
 def inspect_text(model, tokenizer, text: str) -> Inspection:
     """Reads `text` step by step with the written-out cells and keeps everything they compute.
 
-    Args:
-        model: a `CharLstmForCausalLM`; it reads as in evaluation mode, without dropout.
-        tokenizer: its tokenizer.
-        text: any text, even an empty one; it is normalised as the corpus was.
+    The model is a `CharLstmForCausalLM`, which reads without dropout; the text is any, even an empty one, and is
+    normalised as the corpus was.
     """
     ids = tokenizer.backend_tokenizer.encode(normalise(tokenizer, text), add_special_tokens=False).ids
     ids_read = torch.tensor([model.config.bos_token_id, *ids], device=model.device)  # (1 + time,)

@@ -1,7 +1,7 @@
 """The inspector: the part of an inspection that a page shows, and the page that shows it.
 
-`inspector_data` prepares the data. inspector.html, inspector.css and inspector.js, beside this file, draw them in any
-page that runs the script with an `element`, `props.value` and `watch`.
+inspector.html, .css and .js, beside this file, draw the data in any page that runs the script with an `element`,
+`props.value` and `watch`.
 """
 
 import json
@@ -47,9 +47,7 @@ def inspector_data(model, tokenizer, text: str, name: str) -> Iterator[dict]:
     if not text.strip():
         raise ValueError("the text holds no character that the model knows")
     if len(text) > LONGEST:
-        raise ValueError(
-            f"the text has {len(text)} characters; at most {LONGEST} can be shown, so give only a part of it"
-        )
+        raise ValueError(f"the text has {len(text)} characters; at most {LONGEST} can be shown: give a part of it")
     seen = inspect_text(model, tokenizer, text)
     yield (data := base_data(seen, model.config, name))
     yield data | {"connectivity": connectivity_rows(seen)}

@@ -47,7 +47,8 @@ def load(model_id: str | Path, *, revision: str | None = None):
     try:
         return CharLstmForCausalLM.from_pretrained(folder).eval(), PreTrainedTokenizerFast.from_pretrained(folder)
     except Exception as error:  # of any class: whatever the library trips over in a value that it alone reads
-        raise CheckpointError(f"{folder}: transformers cannot use its configurations: {error}") from error
+        names = "config.json, generation_config.json or tokenizer_config.json"
+        raise CheckpointError(f"{folder}: transformers cannot use {names}: {error}") from error
 
 
 def load_decoder(model_id: str | Path, *, revision: str | None = None) -> tuple[CharLstmDecoder, Tokenizer]:
@@ -105,6 +106,8 @@ def read_part(path: Path, read: Callable[[Path], Any]) -> Any:
         raise CheckpointError(f"{path} is missing")
     try:
         return read(path)
+    except OSError:  # it says what it is
+        raise
     except KeyError as error:  # of safetensors
         raise CheckpointError(f"{path} holds numbers of type {error}; save the model in float32") from error
     except Exception as error:  # tokenizers raises bare Exception

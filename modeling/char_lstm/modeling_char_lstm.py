@@ -160,9 +160,8 @@ class CharLstmForCausalLM(CharLstmPreTrainedModel, GenerationMixin):
     def __init__(self, config: CharLstmConfig):
         super().__init__(config)
         self.model = CharLstmModel(config)
-        self.output_dropout = (
-            make_dropout(config.output_dropout, locked=config.locked_dropout) if config.output_dropout else None
-        )
+        dropout = make_dropout(config.output_dropout, locked=config.locked_dropout)
+        self.output_dropout = dropout if config.output_dropout else None
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size)
         self.post_init()
 

@@ -60,21 +60,19 @@ FROM_LINK = f"""(...values) => {{
     return !isNaN(number) ? number : name === "seed" ? Math.floor(Math.random() * 1e6) : values[index];
   }});
 }}"""
-WRITE = "() => { document.getElementById('write').click(); }"
-WRITE_LINKED = (
-    "() => { if (new URLSearchParams(location.search).has('seed')) document.getElementById('write').click(); }"
-)
+WRITE = "document.getElementById('write').click();"
+WRITE_LINKED = f"() => {{ if (new URLSearchParams(location.search).has('seed')) {WRITE} }}"
 NEW_SEED = "() => Math.floor(Math.random() * 1e6)"
 
 
-def public(function) -> dict[str, str | None]:
-    """An endpoint's name and description in the API: the function's own."""
-    return {"api_name": function.__name__, "api_description": getdoc(function)}
+def endpoint(function) -> dict:
+    """What an event says of a function that is also there over the API."""
+    return {"fn": function, "api_name": function.__name__, "api_description": getdoc(function)}
 
 
 def prompt_box() -> gr.Textbox:
-    words = {"info": "Capitals and punctuation are ignored.", "placeholder": "anything, or nothing"}
-    return gr.Textbox("", label="Begin with", lines=2, max_length=writing.LONGEST_PROMPT, **words)
+    words = {"label": "Begin with", "info": "Capitals and punctuation are ignored."}
+    return gr.Textbox("", **words, placeholder="anything, or nothing", lines=2, max_length=writing.LONGEST_PROMPT)
 
 
 def seed_box() -> gr.Number:
@@ -95,7 +93,7 @@ def model_radio() -> gr.Radio:
 def settings_accordion() -> list[gr.Slider | gr.Number]:
     """Temperature, top k, top p and length, behind a heading that opens them."""
     usual = models.default_settings()
-    few, likely = "the k likeliest; 0 for all", "the likeliest, up to this total"
+    few, likely = "only the k likeliest; 0 means all", "only the likeliest, up to this total"
     with gr.Accordion("Settings", open=False):
         return [
             temperature_slider(),
@@ -124,20 +122,14 @@ def write_tab(demo: gr.Blocks):
             begun, run = gr.State(""), gr.State(None)
 
     fields = [prompt, model, temperature, top_k, top_p, seed, length]
-    connect_writing(start, fields, seed, model, sheet, begun, run)
+    begin = {"fn": sheets.begin_text, "inputs": [*fields, run], "outputs": [sheet, begun, seed, run]}
+    blank = start.click(**begin, queue=False, scroll_to_output=True, **HIDDEN)
+    written = blank.success(**endpoint(writing.generate), inputs=[*fields, run], outputs=sheet, **WRITING)
+    written.then(sheets.mark_copies_if_ended, [sheet, model, run], sheet, queue=False, **HIDDEN)
     stop.click(lambda run: run.stop() if run else None, run, queue=False, **HIDDEN)
-    again.click(None, None, seed, js=NEW_SEED, **HIDDEN).then(None, js=WRITE, **HIDDEN)
+    again.click(None, None, seed, js=NEW_SEED, **HIDDEN).then(None, js=f"() => {{ {WRITE} }}", **HIDDEN)
     demo.load(None, fields, fields, js=FROM_LINK, **HIDDEN).then(None, js=WRITE_LINKED, **HIDDEN)
     return begun, sheet, model, inside
-
-
-def connect_writing(start: gr.Button, fields: list, seed, model, sheet, begun, run) -> None:
-    """What `start` starts: a blank sheet, then the text as it grows, then its copies marked."""
-    blank = start.click(
-        sheets.begin_text, [*fields, run], [sheet, begun, seed, run], queue=False, scroll_to_output=True, **HIDDEN
-    )
-    written = blank.success(writing.generate, [*fields, run], sheet, **public(writing.generate), **WRITING)
-    written.then(sheets.mark_copies_if_ended, [sheet, model, run], sheet, queue=False, **HIDDEN)
 
 
 def look_tab():
@@ -149,10 +141,9 @@ def look_tab():
         with gr.Column(scale=1, min_width=220):
             model = model_radio()
             read = gr.Button("Read it", variant="primary")
-    parts = {"html_template": inspector.HTML, "css_template": inspector.CSS, "js_on_load": inspector.JS}
-    shown = gr.HTML(label="Inspection", apply_default_css=False, **parts)
+    shown = sheets.component(inspector.HTML, inspector.CSS, inspector.JS, label="Inspection")
     read.click(reading.stream_inspection, [text, model], shown, api_visibility="private", **READING)
-    gr.api(reading.inspect, **public(reading.inspect), **READING)
+    gr.api(**endpoint(reading.inspect), **READING)
     return text, model, shown
 
 
@@ -165,39 +156,33 @@ def cells_tab(demo: gr.Blocks) -> None:
                 boxes.append(box())
     prompt, _, seed = boxes
     start = gr.Button(f"Write {CHARACTERS} characters with each", variant="primary")
+    three = []
     with gr.Row():
-        three = []
         for cell, name in models.CELLS.items():
             with gr.Column(min_width=280):
                 three.append(sheets.new_sheet(cell, heading(cell, name)))
 
     def begin_texts(prompt: str, seed: int | None) -> list:
-        blank = [sheets.blank_sheet(prompt, model) for model in models.CELLS.values()]
-        return [*blank, writing.seed_or_drawn(seed)]
+        return [*(sheets.blank_sheet(prompt, model) for model in models.CELLS.values()), writing.seed_or_drawn(seed)]
 
     blank = start.click(begin_texts, [prompt, seed], [*three, seed], queue=False, **HIDDEN)
-    written = blank.success(writing.compare, boxes, three, **public(writing.compare), **WRITING)
+    written = blank.success(**endpoint(writing.compare), inputs=boxes, outputs=three, **WRITING)
     demo.load(None, None, seed, js=NEW_SEED, **HIDDEN)
     for sheet, model in zip(three, models.CELLS.values(), strict=True):
         written.then(lambda text, model=model: sheets.mark_copies(text, model), sheet, sheet, queue=False, **HIDDEN)
 
 
 def heading(cell: str, name: str) -> str:
-    """A cell and, if it was measured, how well it predicts the part of the book that was held out."""
-    evaluation = PRETRAINED / name / "evaluation.json"
-    if not evaluation.is_file():
-        return cell
-    figures = json.loads(evaluation.read_text(encoding="utf-8"))
+    """A cell, and how well it predicts the part of the book that was held out."""
+    figures = json.loads((PRETRAINED / name / "evaluation.json").read_text(encoding="utf-8"))
     return f"{cell}: {figures['parameters']:,} weights, {figures['nats_per_char']:.2f} nats per character"
 
 
 def broken_page(reason: str) -> gr.Blocks:
     """A page that says why there is no model to write with."""
+    remedy = "Set `MODEL_ID` to a folder or a repository with a trained model, then restart."
     with gr.Blocks(title="char-lstm", analytics_enabled=False) as demo:
-        gr.Markdown(
-            f"# This model could not be loaded\n\n```text\n{reason}\n```\n\n"
-            "Set `MODEL_ID` to a folder or a repository with a trained model, then restart."
-        )
+        gr.Markdown(f"# This model could not be loaded\n\n```text\n{reason}\n```\n\n{remedy}")
     return demo
 
 

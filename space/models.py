@@ -17,8 +17,8 @@ CELLS = {"RNN": "alice_rnn", "GRU": "alice_gru", "LSTM": "alice"}
 
 def available_models() -> dict[str, str]:
     """Names and ids: first the one that MODEL_ID names, or Alice, then the other packaged ones."""
-    packaged = {path.parent.name: str(path.parent) for path in sorted(PRETRAINED.glob("alice*/config.json"))}
     first = os.environ.get("MODEL_ID") or str(PRETRAINED / "alice")
+    packaged = {path.parent.name: str(path.parent) for path in sorted(PRETRAINED.glob("alice*/config.json"))}
     return {Path(first).name: first} | {name: id for name, id in packaged.items() if name != Path(first).name}
 
 
@@ -51,8 +51,7 @@ def novelty_index_of(name: str) -> NoveltyIndex | None:
 
 def default_settings():
     """The sampling settings in the default model's generation_config."""
-    settings = dict.fromkeys(("max_new_tokens", "temperature", "top_k", "top_p"))
-    return sampling_settings(decoder_of(DEFAULT)[0].generation_config, **settings)
+    return sampling_settings(decoder_of(DEFAULT)[0].generation_config)
 
 
 def check_model(name: str) -> None:

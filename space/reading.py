@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 import models
 from char_lstm.inspection.page import inspector_data
-from char_lstm.loading import CheckpointError
 
 
 def checked_data(text: str | None, model: str) -> Iterator[dict]:
@@ -13,7 +12,7 @@ def checked_data(text: str | None, model: str) -> Iterator[dict]:
     models.check_model(model)
     try:
         yield from inspector_data(*models.model_of(model), str(text or ""), model)
-    except (CheckpointError, ValueError) as error:
+    except ValueError as error:
         raise models.visible_error(error) from error
 
 

@@ -15,10 +15,13 @@ FIELDS = ("prompt", "model", "temperature", "top_k", "top_p", "seed", "max_new_t
 
 def new_sheet(label: str, heading: str | None = None) -> gr.HTML:
     """The component. Its value is the text; its other properties come from `blank_sheet` and `mark_copies`."""
-    kinds = {"html_template": "html", "css_template": "css", "js_on_load": "js"}
-    parts = {name: (HERE / f"sheet.{kind}").read_text(encoding="utf-8") for name, kind in kinds.items()}
-    empty = {"prompt": "", "changed": False, "link": None, "novelty": None}
-    return gr.HTML("", label=label, heading=heading, apply_default_css=False, **parts, **empty)
+    files = [(HERE / f"sheet.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")]
+    return component(*files, value="", label=label, heading=heading, prompt="", changed=False, link=None, novelty=None)
+
+
+def component(html: str, css: str, js: str, **properties) -> gr.HTML:
+    """An element of the page with nothing in it yet, drawn by files of ours."""
+    return gr.HTML(html_template=html, css_template=css, js_on_load=js, apply_default_css=False, **properties)
 
 
 def blank_sheet(prompt: str, model: str, link: str | None = None) -> dict:
@@ -27,17 +30,15 @@ def blank_sheet(prompt: str, model: str, link: str | None = None) -> dict:
     return gr.update(value="", prompt=normalised, changed=normalised != prompt, link=link, novelty=None)
 
 
-def begin_text(
-    prompt: str, model: str, temperature: float, top_k: int, top_p: float, seed: int | None, length: int, run=None
-):
+def begin_text(prompt: str, model: str, temperature, top_k, top_p, seed: int | None, length, run: Run | None = None):
     """Stops the run before, if any; returns a blank sheet that links to its text, the normalised prompt, the seed, and
     a new run."""
     if run:
         run.stop()
-    values = (prompt, model, temperature, top_k, top_p, seed_or_drawn(seed), length)
-    link = urlencode(dict(zip(FIELDS, values, strict=True)))
-    sheet = blank_sheet(prompt, model, "?" + link)
-    return sheet, sheet["prompt"], values[5], Run()
+    seed = seed_or_drawn(seed)
+    values = (prompt, model, temperature, top_k, top_p, seed, length)
+    sheet = blank_sheet(prompt, model, "?" + urlencode(dict(zip(FIELDS, values, strict=True))))
+    return sheet, sheet["prompt"], seed, Run()
 
 
 def mark_copies(text: str, model: str) -> dict:

@@ -3,16 +3,11 @@
 import gradio as gr
 
 COLOURS = {  # paper and ink: light, dark
-    "body_background_fill": ("#f6f4ef", "#121418"),
-    "background_fill_primary": ("#fffefb", "#1a1d23"),
-    "block_background_fill": ("#fffefb", "#1a1d23"),
-    "input_background_fill": ("#f6f4ef", "#121418"),
+    **dict.fromkeys(("body_background_fill", "input_background_fill"), ("#f6f4ef", "#121418")),
+    **dict.fromkeys(("background_fill_primary", "block_background_fill"), ("#fffefb", "#1a1d23")),
+    **dict.fromkeys(("body_text_color", "block_label_text_color", "block_title_text_color"), ("#1e2127", "#f1eee7")),
+    **dict.fromkeys(("body_text_color_subdued", "block_info_text_color"), ("#5f626b", "#a5a8b0")),
     "border_color_primary": ("#ddd8cd", "#343943"),
-    "body_text_color": ("#1e2127", "#f1eee7"),
-    "body_text_color_subdued": ("#5f626b", "#a5a8b0"),
-    "block_info_text_color": ("#5f626b", "#a5a8b0"),
-    "block_label_text_color": ("#1e2127", "#f1eee7"),
-    "block_title_text_color": ("#1e2127", "#f1eee7"),
     "input_placeholder_color": ("#6b6e76", "#a5a8b0"),
     "button_primary_background_fill": ("#5b3fa8", "#b79cff"),
     "button_primary_background_fill_hover": ("#4a3190", "#cbb8ff"),

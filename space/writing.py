@@ -7,7 +7,6 @@ from itertools import islice
 
 import models
 from char_lstm import stream_text
-from char_lstm.loading import CheckpointError
 
 CHARACTERS = 500
 MOST_CHARACTERS = 5000
@@ -36,7 +35,7 @@ def growing_text(model: str, prompt: str | None, **settings) -> Iterator[str]:
         raise models.visible_error(f"The prompt has {len(prompt)} characters; the limit is {LONGEST_PROMPT}.")
     try:
         characters = stream_text(*models.decoder_of(model), prompt, **settings)
-    except (CheckpointError, ValueError) as error:
+    except ValueError as error:
         raise models.visible_error(error) from error
     text = ""
     while piece := "".join(islice(characters, UPDATE)):

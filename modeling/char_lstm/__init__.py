@@ -8,23 +8,16 @@ import importlib
 
 from ._auto import register_when_needed
 
-_MODULE_OF = {
-    "CharLstmConfig": "configuration_char_lstm",
-    "CharLstmModel": "modeling_char_lstm",
-    "CharLstmForCausalLM": "modeling_char_lstm",
-    "CharLstmForSequenceClassification": "modeling_char_lstm",
-    "build_tokenizer": "tokenization_char_lstm",
-    "normalise": "tokenization_char_lstm",
-    "stream_text": "generation_char_lstm",
-    "generate_text": "generation_char_lstm",
-    "Inspection": "inspection.inspect",
-    "inspect_text": "inspection.inspect",
-    "Novelty": "novelty",
-    "NoveltyIndex": "novelty",
-    "measure_novelty": "novelty",
-    "load": "loading",
-    "load_decoder": "loading",
+_NAMES = {
+    "configuration_char_lstm": ["CharLstmConfig"],
+    "modeling_char_lstm": ["CharLstmModel", "CharLstmForCausalLM", "CharLstmForSequenceClassification"],
+    "tokenization_char_lstm": ["build_tokenizer", "normalise"],
+    "generation_char_lstm": ["stream_text", "generate_text"],
+    "inspection.inspect": ["Inspection", "inspect_text"],
+    "novelty": ["Novelty", "NoveltyIndex", "measure_novelty"],
+    "loading": ["load", "load_decoder"],
 }
+_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 __all__ = list(_MODULE_OF)
 
 

@@ -9,35 +9,13 @@ AUTO_MODEL = "transformers.models.auto.modeling_auto"
 LAYERS = "transformers.modeling_layers"  # imports the Auto modules, and ours import it
 
 
-def register_config(auto):
-    from .configuration_char_lstm import CharLstmConfig
-
-    auto.AutoConfig.register("char_lstm", CharLstmConfig, exist_ok=True)
-
-
-def register_models(auto):
-    from .configuration_char_lstm import CharLstmConfig
-    from .modeling_char_lstm import CharLstmForCausalLM, CharLstmForSequenceClassification, CharLstmModel
-
-    auto.AutoModel.register(CharLstmConfig, CharLstmModel, exist_ok=True)
-    auto.AutoModelForCausalLM.register(CharLstmConfig, CharLstmForCausalLM, exist_ok=True)
-    auto.AutoModelForSequenceClassification.register(CharLstmConfig, CharLstmForSequenceClassification, exist_ok=True)
-
-
-REGISTER = {AUTO_CONFIG: register_config, AUTO_MODEL: register_models}
-
-
 class RegisterAfterImport(importlib.abc.MetaPathFinder):
-    """Finds the Auto modules and ours as Python does, and registers our classes once none of them is half imported.
+    """Finds the Auto modules and ours as Python does, and registers our classes once none of them is half imported."""
 
-    Ours import the Auto modules themselves, by way of `transformers.modeling_layers`.
-    """
-
-    def __init__(self):
-        self.half_imported = []
+    half_imported = 0
 
     def find_spec(self, name, path, target=None):
-        if name not in (*REGISTER, LAYERS) and not name.startswith(f"{__package__}."):
+        if name not in (AUTO_CONFIG, AUTO_MODEL, LAYERS) and not name.startswith(f"{__package__}."):
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
         if spec is None or spec.loader is None:
@@ -45,11 +23,11 @@ class RegisterAfterImport(importlib.abc.MetaPathFinder):
         run = spec.loader.exec_module
 
         def run_and_register(module):
-            self.half_imported.append(name)
+            self.half_imported += 1
             try:
                 run(module)
             finally:
-                self.half_imported.remove(name)
+                self.half_imported -= 1
             if not self.half_imported:
                 register_what_is_there()
 
@@ -58,9 +36,15 @@ class RegisterAfterImport(importlib.abc.MetaPathFinder):
 
 
 def register_what_is_there():
-    for name, register in REGISTER.items():
-        if name in sys.modules:
-            register(sys.modules[name])
+    if auto := sys.modules.get(AUTO_CONFIG):
+        from .configuration_char_lstm import CharLstmConfig
+
+        auto.AutoConfig.register(CharLstmConfig.model_type, CharLstmConfig, exist_ok=True)
+    if auto := sys.modules.get(AUTO_MODEL):
+        from .modeling_char_lstm import CharLstmForCausalLM, CharLstmForSequenceClassification, CharLstmModel
+
+        for kind in (CharLstmModel, CharLstmForCausalLM, CharLstmForSequenceClassification):
+            getattr(auto, str(kind._auto_class)).register(kind.config_class, kind, exist_ok=True)
 
 
 def register_when_needed():

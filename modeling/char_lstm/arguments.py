@@ -5,7 +5,6 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, get_origin
 
-HELP = ("-h", "--help")
 WIDTH = 112  # columns of a help text
 
 
@@ -15,12 +14,9 @@ def formatter(prog: str) -> argparse.HelpFormatter:
 
 
 def parse(kind: Any, description: str, argv: Sequence[str], **defaults: Any) -> Any:
-    """An instance of the dataclass `kind`, from the command line over `defaults` over its own defaults.
+    """An instance of the dataclass `kind`: what `argv` says, else `defaults`, else the dataclass.
 
-    Args:
-        kind: a dataclass; each field's metadata has its `help`.
-        description: shown by `--help`, line by line as it stands.
-        argv: the command line.
+    Each field has its `help` in its metadata; `--help` shows `description` line by line as it stands.
     """
     help_if_asked(argv, [kind], description)
     from transformers import HfArgumentParser  # takes a second
@@ -35,7 +31,7 @@ def parse(kind: Any, description: str, argv: Sequence[str], **defaults: Any) -> 
 
 def help_if_asked(argv: Sequence[str], groups: Sequence[type], description: str, epilog: str = "") -> None:
     """Prints the fields of some dataclasses, a group each under its docstring, and ends; if `argv` asks for help."""
-    if not set(HELP) & set(argv):
+    if not {"-h", "--help"} & set(argv):
         return
     parser = argparse.ArgumentParser(
         usage="%(prog)s [--NAME VALUE ...]", description=description, epilog=epilog, formatter_class=formatter
@@ -43,13 +39,8 @@ def help_if_asked(argv: Sequence[str], groups: Sequence[type], description: str,
     for kind in groups:
         group = parser if len(groups) == 1 else parser.add_argument_group(kind.__doc__)
         for field in dataclasses.fields(kind):
-            required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-            group.add_argument(
-                f"--{field.name}",
-                required=required,
-                metavar=_shown_type(field.type),
-                help=field.metadata["help"].replace("%", "%%") + ("" if required else _shown_default(field)),
-            )
+            shown = field.metadata["help"].replace("%", "%%") + _shown_default(field)
+            group.add_argument(f"--{field.name}", metavar=_shown_type(field.type), help=shown)
     parser.parse_args(["--help"])
 
 

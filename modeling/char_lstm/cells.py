@@ -1,8 +1,8 @@
 """One step of a recurrent cell, written out as a lecture writes it: lesson, inspector, reference.
 
 The weights are those of `torch.nn.RNN`, `LSTM` and `GRU` (one layer, one direction), so the same layer can be run whole
-(fast) or stepped here (readable). All cells have one shape, `step(layer, x, state) -> Step`, and a text is read by a
-for-loop over them, `unroll`.
+(fast) or stepped here (readable). All cells have one shape, `step(layer, x, state) -> Step`, where x is the input,
+(batch, input), and a text is read by a for-loop over them, `unroll`.
 """
 
 from collections.abc import Callable, Iterable
@@ -40,11 +40,6 @@ def rnn_step(layer: nn.RNN, x: Tensor, state: State) -> Step:
     """One step of a simple recurrent network (Elman 1990), with tanh.
 
     h' = tanh(W [h, x] + b)
-
-    Args:
-        layer: an `nn.RNN`, whose weights are read.
-        x: (batch, input), the input of this step.
-        state: past output and past cell state, each (batch, hidden); of these the RNN reads the output.
     """
     past_output, _ = state  # (batch, hidden)
 
@@ -60,11 +55,6 @@ def lstm_step(layer: nn.LSTM, x: Tensor, state: State) -> Step:
 
     f, i, o = sigmoid(W [h, x] + b), g = tanh(W [h, x] + b), each with its own W and b
     c' = f * c + i * g,  h' = o * tanh(c')
-
-    Args:
-        layer: an `nn.LSTM`, whose weights are read.
-        x: (batch, input), the input of this step.
-        state: past output and past cell state, each (batch, hidden).
     """
     past_output, past_cell_state = state  # each (batch, hidden)
     to_input, to_forget, to_candidate, to_output = combine(layer, past_output, x).chunk(4, dim=1)  # (batch, hidden)
@@ -87,11 +77,6 @@ def gru_step(layer: nn.GRU, x: Tensor, state: State) -> Step:
 
     r, z = sigmoid(W [h, x] + b), each with its own W and b
     n = tanh(W_x x + b_x + r * (W_h h + b_h)),  h' = z * h + (1 - z) * n
-
-    Args:
-        layer: an `nn.GRU`, whose weights are read.
-        x: (batch, input), the input of this step.
-        state: past output and past cell state, each (batch, hidden); of these the GRU reads the output.
     """
     past_output, _ = state  # (batch, hidden)
     weight_ih, weight_hh, bias_ih, bias_hh = layer.all_weights[0]

@@ -22,19 +22,17 @@ class CharLstmConfig(PreTrainedConfig):
     r"""Configuration of a recurrent character model.
 
     Args:
-        vocab_size (`int`, defaults to 29): rows of the embedding; 29 is pad, newline, space and a-z.
-        embedding_size (`int`, *optional*): width of the input vectors. `None` means `hidden_size`; 0 means one-hot.
-        hidden_size (`int`, defaults to 256): units of each recurrent layer.
-        num_hidden_layers (`int`, defaults to 2): recurrent layers, one above the other.
-        cell_type (`"lstm"`, `"gru"` or `"rnn"`, defaults to `"lstm"`): the recurrent cell.
-        input_dropout (`float`, defaults to 0.1): dropout on the input of the first layer. On a one-hot input it
-            forgets whole characters.
-        hidden_dropout (`float`, defaults to 0.1): dropout between recurrent layers.
-        output_dropout (`float`, defaults to 0): dropout between the last recurrent layer and the dense layer.
-        locked_dropout (`bool`, defaults to `False`): between the layers and on the output, drop the same units at
-            every character of a row (variational dropout, Gal and Ghahramani 2016).
-        tie_word_embeddings (`bool`, defaults to `False`): share the embedding with the dense layer;
-            needs `embedding_size == hidden_size`.
+        vocab_size: rows of the embedding; 29 is pad, newline, space and a-z.
+        embedding_size: width of the input vectors. `None` means `hidden_size`; 0 means one-hot.
+        hidden_size: units of each recurrent layer.
+        num_hidden_layers: recurrent layers, one above the other.
+        cell_type: the recurrent cell.
+        input_dropout: dropout on the input of the first layer. On a one-hot input it forgets whole characters.
+        hidden_dropout: dropout between recurrent layers.
+        output_dropout: dropout between the last recurrent layer and the dense layer.
+        locked_dropout: between the layers and on the output, drop the same units at every character of a row
+            (variational dropout, Gal and Ghahramani 2016).
+        tie_word_embeddings: share the embedding with the dense layer; needs `embedding_size == hidden_size`.
 
     Raises:
         huggingface_hub.errors.StrictDataclassError: a size or a rate out of range, an unknown cell, a value of the
@@ -62,17 +60,13 @@ class CharLstmConfig(PreTrainedConfig):
     def __post_init__(self, **kwargs):
         if self.embedding_size is None:
             self.embedding_size = self.hidden_size
-        # The code travels with every checkpoint, whichever class was saved.
-        kwargs.setdefault(
-            "auto_map",
-            {
-                "AutoConfig": "configuration_char_lstm.CharLstmConfig",
-                "AutoModel": "modeling_char_lstm.CharLstmModel",
-                "AutoModelForCausalLM": "modeling_char_lstm.CharLstmForCausalLM",
-                "AutoModelForSequenceClassification": "modeling_char_lstm.CharLstmForSequenceClassification",
-            },
-        )
-        super().__post_init__(**kwargs)
+        auto_map = {  # the code travels with every checkpoint, whichever class was saved
+            "AutoConfig": "configuration_char_lstm.CharLstmConfig",
+            "AutoModel": "modeling_char_lstm.CharLstmModel",
+            "AutoModelForCausalLM": "modeling_char_lstm.CharLstmForCausalLM",
+            "AutoModelForSequenceClassification": "modeling_char_lstm.CharLstmForSequenceClassification",
+        }
+        super().__post_init__(**{"auto_map": auto_map} | kwargs)
 
     @property
     def input_size(self) -> int:
@@ -89,7 +83,7 @@ class CharLstmConfig(PreTrainedConfig):
         for name in ("vocab_size", "hidden_size", "num_hidden_layers"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.embedding_size < 0:
+        if self.input_size < 1:
             raise ValueError(f"embedding_size must be 0 (one-hot) or more, got {self.embedding_size}")
         for name in ("input_dropout", "hidden_dropout", "output_dropout"):
             if not 0 <= getattr(self, name) < 1:

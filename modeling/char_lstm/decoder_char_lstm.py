@@ -1,8 +1,8 @@
-"""The recurrent step laid out for speed, in numpy: one character at a time, without any framework.
+"""The recurrent step of `cells.py` laid out for speed, in numpy: one character at a time, without any framework.
 
-`CharLstmDecoder` is the step of `cells.py` laid out for speed: the embedding and the input weights of the first layer
-become one table look-up, every gate of a layer comes from one matrix product into a buffer that is used again, and a
-sigmoid is half a tanh, sigmoid(x) = (1 + tanh(x / 2)) / 2, with the inner half folded into the weights.
+The embedding and the input weights of the first layer become one table look-up, every gate of a layer comes from one
+matrix product into a buffer that is used again, and a sigmoid is half a tanh, sigmoid(x) = (1 + tanh(x / 2)) / 2, with
+the inner half folded into the weights.
 """
 
 import weakref
@@ -14,13 +14,8 @@ import numpy as np
 
 
 class CharLstmDecoder:
-    """A language model as numpy arrays, laid out once for one character at a time.
-
-    Args:
-        weights: the arrays of a checkpoint by their names, as saved by `CharLstmForCausalLM`.
-        config: an object with the attributes of `CharLstmConfig`.
-        generation_config: an object with the attributes of `GenerationConfig`.
-    """
+    """A language model as numpy arrays: the weights that `CharLstmForCausalLM` saves, by their names, and two objects
+    with the attributes of `CharLstmConfig` and `GenerationConfig`."""
 
     def __init__(self, weights: Mapping[str, np.ndarray], config, generation_config):
         self.config, self.generation_config = config, generation_config
@@ -47,7 +42,8 @@ class CharLstmDecoder:
             alone = DecoderState(self, 1)
             for character in prompt:
                 self.step(alone, np.array([character]))
-            state.copy_row(row, alone)
+            for ours, theirs in zip(state.buffers, alone.buffers, strict=True):
+                ours.output[row], ours.cell_state[row] = theirs.output[0], theirs.cell_state[0]
         return state
 
     def step(self, state: "DecoderState", ids: np.ndarray) -> None:
@@ -61,21 +57,15 @@ class CharLstmDecoder:
 
 
 class DecoderState:
-    """The recurrent state of some texts: a view of each layer's output side by side, and the layers' buffers."""
+    """The recurrent state of some texts: the buffers of each layer, whose outputs lie side by side."""
 
     def __init__(self, decoder: CharLstmDecoder, batch: int):
         hidden = decoder.config.hidden_size
-        self.outputs = np.zeros((batch, len(decoder.layers) * hidden), np.float32)
+        outputs = np.zeros((batch, len(decoder.layers) * hidden), np.float32)
         self.buffers = []
         for index, layer in enumerate(decoder.layers):
             below = max(index - 1, 0)  # the first layer has none, and sees its own output alone
-            self.buffers.append(layer.make_buffers(self.outputs[:, below * hidden : (index + 1) * hidden]))
-
-    def copy_row(self, row: int, alone: "DecoderState") -> None:
-        """Makes one row the state of a single text."""
-        self.outputs[row] = alone.outputs[0]
-        for ours, theirs in zip(self.buffers, alone.buffers, strict=True):
-            ours.cell_state[row] = theirs.cell_state[0]
+            self.buffers.append(layer.make_buffers(outputs[:, below * hidden : (index + 1) * hidden]))
 
 
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}  # blocks of `hidden` rows in a layer's weights
@@ -90,14 +80,16 @@ def expected_shapes(config) -> dict[str, tuple[int, ...]]:
         shapes["lm_head.weight"] = (vocab, hidden)
     for index in range(config.num_hidden_layers):
         width = hidden if index else config.embedding_size or vocab
-        layer = f"model.layers.{index}"
-        shapes |= {f"{layer}.weight_ih_l0": (rows, width), f"{layer}.weight_hh_l0": (rows, hidden)}
-        shapes |= {f"{layer}.bias_ih_l0": (rows,), f"{layer}.bias_hh_l0": (rows,)}
+        of_layer = dict(zip(PARTS, [(rows, width), (rows, hidden), (rows,), (rows,)], strict=True))
+        shapes |= {f"model.layers.{index}.{name}_l0": shape for name, shape in of_layer.items()}
     return shapes
 
 
 class RnnLayer:
     """h' = tanh(W [below; h] + b), or with a row of a table instead of W below + b in the first layer."""
+
+    gates: tuple[str, ...] = ("candidate",)  # the blocks of rows, as arranged
+    sigmoids = 0  # so many of them, the first
 
     def __init__(self, weight_ih, weight_hh, bias_ih, bias_hh, embedding):
         bias = bias_ih + bias_hh  # (rows,)
@@ -105,8 +97,7 @@ class RnnLayer:
             self.bias = self.arrange(bias)
             self.matrix = self.arrange(np.concatenate([weight_ih, weight_hh], axis=1))  # (rows, 2 * hidden)
         else:
-            rows = [self.arrange(weight_ih @ character + bias) for character in embedding]
-            self.table = np.stack(rows)  # (vocab, rows)
+            self.table = np.stack([self.arrange(weight_ih @ character + bias) for character in embedding])
             self.matrix = self.arrange(weight_hh)  # (rows, hidden)
         self.is_first = embedding is not None
         self.hidden_size = weight_hh.shape[1]
@@ -118,12 +109,15 @@ class RnnLayer:
     def make_buffers(self, below_and_own: np.ndarray) -> SimpleNamespace:
         """What a step reads and writes. `below_and_own`: a view of the layer below's output and this layer's own."""
         batch, output = len(below_and_own), below_and_own[:, -self.hidden_size :]  # (batch, hidden)
+        gates = np.empty((batch, len(self.matrix)), np.float32)
         return SimpleNamespace(
             below_and_own=below_and_own,
             output=output,
             cell_state=output,  # an LSTM has one of its own
-            gates=np.empty((batch, len(self.matrix)), np.float32),
+            gates=gates,
+            sigmoids=gates[:, : self.sigmoids * self.hidden_size],
             scratch=np.empty((batch, self.hidden_size), np.float32),
+            **dict(zip(self.gates, np.split(gates, len(self.gates), axis=1), strict=True)),  # views
         )
 
     def sum_inputs(self, buffers: SimpleNamespace, ids: np.ndarray) -> None:
@@ -137,7 +131,9 @@ class RnnLayer:
 
 
 class LstmLayer(RnnLayer):
-    """c' = forget c + input candidate; h' = output tanh(c')."""
+    """c' = forget c + input candidate; h' = show tanh(c')."""
+
+    gates, sigmoids = ("input", "forget", "show", "candidate"), 3
 
     def arrange(self, rows: np.ndarray) -> np.ndarray:
         input_, forget, candidate, output = np.split(rows, 4)  # torch's order; the sigmoids go first, halved
@@ -146,8 +142,6 @@ class LstmLayer(RnnLayer):
     def make_buffers(self, below_and_own: np.ndarray) -> SimpleNamespace:
         buffers = super().make_buffers(below_and_own)
         buffers.cell_state = np.zeros_like(buffers.scratch)
-        buffers.sigmoids = buffers.gates[:, : 3 * self.hidden_size]
-        buffers.input, buffers.forget, buffers.show, buffers.candidate = np.split(buffers.gates, 4, axis=1)  # views
         return buffers
 
     def step(self, buffers: SimpleNamespace, ids: np.ndarray) -> None:
@@ -165,6 +159,8 @@ class LstmLayer(RnnLayer):
 class GruLayer(RnnLayer):
     """n = tanh(Wx below + bx + reset (Wh h + bh)); h' = n + update (h - n). The rows hold reset, update, Wx."""
 
+    gates, sigmoids = ("reset", "update", "candidate"), 2
+
     def __init__(self, weight_ih, weight_hh, bias_ih, bias_hh, embedding):
         hidden = weight_hh.shape[1]
         self.candidate_matrix, self.candidate_bias = weight_hh[2 * hidden :], bias_hh[2 * hidden :]
@@ -174,12 +170,6 @@ class GruLayer(RnnLayer):
     def arrange(self, rows: np.ndarray) -> np.ndarray:
         reset, update, candidate = np.split(rows, 3)
         return np.concatenate([reset / 2, update / 2, candidate])
-
-    def make_buffers(self, below_and_own: np.ndarray) -> SimpleNamespace:
-        buffers = super().make_buffers(below_and_own)
-        buffers.sigmoids = buffers.gates[:, : 2 * self.hidden_size]
-        buffers.reset, buffers.update, buffers.candidate = np.split(buffers.gates, 3, axis=1)  # views
-        return buffers
 
     def step(self, buffers: SimpleNamespace, ids: np.ndarray) -> None:
         self.sum_inputs(buffers, ids)

@@ -10,11 +10,7 @@ from tempfile import TemporaryDirectory
 
 
 def write_file(path: str | Path, content: str | bytes) -> None:
-    """Writes a file beside its place, then puts it there.
-
-    Raises:
-        OSError: it cannot be written; the error names `path`.
-    """
+    """Writes a file beside its place, then puts it there. Raises OSError, which names `path`, if it cannot."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.unfinished")

@@ -16,11 +16,8 @@ def decoder_can_generate(model, generation_config: GenerationConfig | None, kwar
     """Whether the decoder gives what `generate` is asked for, as the model would.
 
     It gives text alone, on a CPU, in float32, without dropout, from the model's own weights, and it calls no hook.
-
-    Args:
-        generation_config, kwargs: what `generate` was given.
     """
-    asked = copy.deepcopy(generation_config) if generation_config is not None else GenerationConfig()
+    asked = copy.deepcopy(generation_config) or GenerationConfig()
     asked.update(**model.generation_config.to_dict(), defaults_only=True, allow_custom_entries=True)
     asked.update(**kwargs)
     mode = asked.get_generation_mode(kwargs.get("assistant_model"))
@@ -54,16 +51,13 @@ def decode_prompts(
     """Greedy search and sampling on the decoder, called by `generate` as its `custom_generate`.
 
     Args:
-        model: a `CharLstmForCausalLM`, on which `decoder_can_generate` agreed.
         input_ids: (batch, time), the prompts.
         streamer: gets the ids of each step, (batch,), and is told of the end. The library keeps it from custom loops.
-        The rest is what `generate` has made of its arguments.
 
     Returns:
-        (batch, time), the prompts and the new ids; with `return_dict_in_generate`, a `GenerateDecoderOnlyOutput` that
-        holds them and the state before the last ids were read.
+        (batch, time), the prompts and the new ids; with `return_dict_in_generate`, the state before the last ids too.
     """
-    # private, with no public equal: it knows how much of the prompt a given state has already read
+    # private: it alone knows how much of the prompt a given state has already read
     prompt_state = model._prefill(input_ids, generation_config, model_kwargs).past_key_values
     decoder = as_decoder(model)
     state = decoder.resume([(output.numpy(), cell_state.numpy()) for output, cell_state in prompt_state.states])
@@ -75,8 +69,8 @@ def decode_prompts(
     def choose_ids(logits):  # (batch, vocab)
         nonlocal text, ended
         scores = logits_processor(text, torch.from_numpy(logits))
-        sampled = generation_config.do_sample
-        ids = scores.softmax(-1).multinomial(1)[:, 0] if sampled else scores.argmax(-1)  # (batch,)
+        drawn = generation_config.do_sample
+        ids = scores.softmax(-1).multinomial(1)[:, 0] if drawn else scores.argmax(-1)  # (batch,)
         if ends:
             ids = torch.where(ended, after_end, ids)
         text = torch.cat([text, ids.unsqueeze(1)], dim=1)

@@ -10,6 +10,8 @@ import numpy as np
 from .decoder_char_lstm import CharLstmDecoder, DecoderState, as_decoder
 from .tokenization_char_lstm import normalise
 
+NEUTRAL = {"max_new_tokens": 500, "temperature": 1.0, "top_k": 0, "top_p": 1.0}  # where nothing else is said
+
 
 def stream_text(
     model,
@@ -31,9 +33,6 @@ def stream_text(
         max_new_tokens, temperature, top_k, top_p: what is left out comes from `model.generation_config`.
             `temperature=0` takes the likeliest character; `top_k=0` and `top_p=1` leave every character in.
         seed: the same seed writes the same text, whatever else runs; `None` draws one.
-
-    Returns:
-        an iterator over single characters, `max_new_tokens` in all.
 
     Raises:
         ValueError: a setting out of its range.
@@ -99,13 +98,13 @@ def choose(logits: np.ndarray, settings, uniform: np.ndarray) -> np.ndarray:
 
 
 def sampling_settings(defaults, **given) -> SimpleNamespace:
-    """What `generation_config` says, overridden by what was given, checked."""
-    chosen = {name: getattr(defaults, name, None) if value is None else value for name, value in given.items()}
-    if given["temperature"] is None and not getattr(defaults, "do_sample", False):
-        chosen["temperature"] = 0
-    neutral = {"max_new_tokens": 500, "temperature": 1.0, "top_k": 0, "top_p": 1.0}
-    settings = SimpleNamespace(**{name: neutral[name] if value is None else value for name, value in chosen.items()})
-    settings.suppress_tokens = list(getattr(defaults, "suppress_tokens", None) or [])
+    """What was given of NEUTRAL's names, else what `generation_config` says, checked."""
+    if not getattr(defaults, "do_sample", False):
+        defaults = SimpleNamespace(**vars(defaults) | {"temperature": 0})
+    settings = SimpleNamespace(suppress_tokens=list(getattr(defaults, "suppress_tokens", None) or []))
+    for name, neutral in NEUTRAL.items():
+        values = (given.get(name), getattr(defaults, name, None), neutral)
+        setattr(settings, name, next(value for value in values if value is not None))
     if settings.max_new_tokens < 0:
         raise ValueError(f"max_new_tokens must be 0 or more, got {settings.max_new_tokens}")
     if not 0 <= settings.temperature < float("inf"):

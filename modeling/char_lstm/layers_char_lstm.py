@@ -62,10 +62,9 @@ class Padding:
         return x if self.order is None else _gather_columns(x, self.order.argsort(dim=1))
 
     def run_layer(self, layer: nn.Module, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Runs one layer over x, (batch, time, width), from its state: h, and c in an LSTM, each (batch, hidden).
+        """One layer's output over x, (batch, time, width), and its state after the last real character.
 
-        Returns:
-            its output, (batch, time, hidden), and its state after the last real character.
+        The output is (batch, time, hidden); a state is h, and c in an LSTM, each (batch, hidden).
         """
         if x.shape[1] == 0:  # nothing to read
             return x.new_zeros(x.shape[0], 0, state[0].shape[1]), state
@@ -98,17 +97,11 @@ class RecurrentStack(GradientCheckpointingLayer, nn.ModuleList):
         dropouts: Sequence[Callable[[Tensor], Tensor]],
         every_layer: bool,
     ) -> tuple[Tensor, ...]:
-        """Runs every layer. Tensors are passed and returned flat, since reentrant checkpointing follows no others.
+        """Runs every layer over `hidden`, (batch, time, input), each after its dropout.
 
-        Args:
-            hidden: (batch, time, input).
-            state: the parts of each layer's state in turn, h, and c in LSTMs, each (batch, hidden).
-            padding: that of these columns.
-            dropouts: one for each layer, applied to its input.
-            every_layer: return the output of every layer, not of the last alone.
-
-        Returns:
-            the layers' outputs, (batch, time, hidden) each, then the parts of their states.
+        Tensors are passed and returned flat, since reentrant checkpointing follows no others: `state` is the parts of
+        each layer's state in turn, as in `Padding.run_layer`, and they follow the outputs of every layer, or of the
+        last alone, (batch, time, hidden) each.
         """
         parts = len(state) // len(self)
         pasts = [state[start : start + parts] for start in range(0, len(state), parts)]

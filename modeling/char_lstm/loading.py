@@ -6,12 +6,12 @@ the file. The checks need no framework, so both ways in share them.
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
@@ -21,9 +21,10 @@ from .generation_char_lstm import choose, sampling_settings
 from .tokenization_char_lstm import NEWLINE, PAD_TOKEN
 
 LEAST = {"vocab_size": 1, "embedding_size": 0, "hidden_size": 1, "num_hidden_layers": 1, "bos_token_id": 0}
+NEEDED = ("config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
+CHOICES: dict[str, list] = {"cell_type": list(GATES), "tie_word_embeddings": [False, True]}
 MOST_LABELS = 10_000  # transformers makes a name for each
 RECORDED = {"weights_sha256": "model.safetensors", "tokenizer_sha256": "tokenizer.json"}  # in evaluation.json
-NEEDED = ("config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 
 
 def load(model_id: str | Path, *, revision: str | None = None):
@@ -34,9 +35,8 @@ def load(model_id: str | Path, *, revision: str | None = None):
         revision: a branch, tag or commit of that repository.
 
     Raises:
-        CheckpointError: a file is missing or broken, a value of a configuration makes no sense, weights are missing,
-            of another shape, not finite, or not those that evaluation.json was measured on, or the tokenizer's alphabet
-            is not the model's.
+        CheckpointError: a file is missing, broken, or not the one that evaluation.json was measured on; a setting makes
+            no sense; weights are of another shape or not finite; the tokenizer's alphabet is not the model's.
     """
     from transformers import PreTrainedTokenizerFast
 
@@ -44,10 +44,11 @@ def load(model_id: str | Path, *, revision: str | None = None):
 
     folder = checkpoint_folder(model_id, revision)
     _read_checked(folder)
-    return (
-        _by_transformers(CharLstmForCausalLM, folder, "config.json or generation_config.json").eval(),
-        _by_transformers(PreTrainedTokenizerFast, folder, "tokenizer_config.json"),
-    )
+    try:
+        return CharLstmForCausalLM.from_pretrained(folder).eval(), PreTrainedTokenizerFast.from_pretrained(folder)
+    except Exception as error:  # of any class: whatever the library trips over in a value that it alone reads
+        names = "config.json, generation_config.json or tokenizer_config.json"
+        raise CheckpointError(f"{folder}: transformers cannot use {names}: {error}") from error
 
 
 def load_decoder(model_id: str | Path, *, revision: str | None = None) -> tuple[CharLstmDecoder, Tokenizer]:
@@ -72,24 +73,14 @@ def checkpoint_folder(model_id: str | Path, revision: str | None) -> Path:
         raise CheckpointError(f"{model_id} is no folder here, and not to be had from the Hub: {reason}") from error
 
 
-def _by_transformers(kind: Any, folder: Path, read: str):
-    try:
-        return kind.from_pretrained(folder)
-    except Exception as error:  # of any class: whatever the library trips over in a value that it alone reads
-        raise CheckpointError(f"{folder}: transformers cannot use {read}: {error}") from error
-
-
 def _read_checked(folder: Path):
     """Configuration, generation configuration, weights and tokenizer of a folder, once they are known to agree."""
-    for name in NEEDED:
-        if not (folder / name).is_file():
-            raise CheckpointError(f"{folder / name} is missing")
     _check_code(folder)
     config = _read_json(folder / "config.json")
     _check_config(config, folder / "config.json")
-    weights = _read_weights(folder / "model.safetensors")
+    weights = read_part(folder / "model.safetensors", load_file)
     _check_weights(weights, config, folder / "model.safetensors")
-    tokenizer = _read_tokenizer(folder / "tokenizer.json")
+    tokenizer = read_part(folder / "tokenizer.json", lambda path: Tokenizer.from_file(str(path)))
     _check_tokenizer(tokenizer, config, folder / "tokenizer.json")
     _read_json(folder / "tokenizer_config.json")
     generation_config = _read_json(folder / "generation_config.json")
@@ -109,39 +100,32 @@ def _check_code(folder: Path) -> None:
             )
 
 
-def _read_json(path: Path) -> SimpleNamespace:
+def read_part(path: Path, read: Callable[[Path], Any]) -> Any:
+    """What `read` makes of a file of a checkpoint. Raises CheckpointError if the file is missing or broken."""
+    if not path.is_file():
+        raise CheckpointError(f"{path} is missing")
     try:
-        return SimpleNamespace(**json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError, RecursionError) as error:
-        raise CheckpointError(f"{path} is broken: {error}") from error
-
-
-def _read_weights(path: Path) -> dict[str, np.ndarray]:
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise CheckpointError(f"{path} is broken: {error}") from error
-    except KeyError as error:
+        return read(path)
+    except OSError:  # it says what it is
+        raise
+    except KeyError as error:  # of safetensors
         raise CheckpointError(f"{path} holds numbers of type {error}; save the model in float32") from error
-
-
-def _read_tokenizer(path: Path) -> Tokenizer:
-    try:
-        return Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises bare Exception
+    except Exception as error:  # tokenizers raises bare Exception
         raise CheckpointError(f"{path} is broken: {error}") from error
+
+
+def _read_json(path: Path) -> SimpleNamespace:
+    return read_part(path, lambda path: SimpleNamespace(**json.loads(path.read_text(encoding="utf-8"))))
 
 
 def _check_config(config: SimpleNamespace, path: Path) -> None:
-    """Whatever the other checks and the decoder read."""
     if getattr(config, "model_type", None) != "char_lstm":
         raise CheckpointError(f"{path}: model_type is not char_lstm")
     for name, least in LEAST.items():
         value = getattr(config, name, None)
         if type(value) is not int or value < least:
             raise CheckpointError(f"{path}: {name} should be a whole number of at least {least}, got {value!r}")
-    choices: dict[str, list] = {"cell_type": list(GATES), "tie_word_embeddings": [False, True]}
-    for name, known in choices.items():
+    for name, known in CHOICES.items():
         value = getattr(config, name, None)
         if type(value) is not type(known[0]) or value not in known:
             raise CheckpointError(f"{path}: {name} should be one of {known}, got {value!r}")
@@ -153,7 +137,7 @@ def _check_config(config: SimpleNamespace, path: Path) -> None:
 def _check_generation_config(generation_config: SimpleNamespace, config: SimpleNamespace, path: Path) -> None:
     """It is tried on one draw."""
     try:
-        settings = sampling_settings(generation_config, max_new_tokens=None, temperature=None, top_k=None, top_p=None)
+        settings = sampling_settings(generation_config)
         if type(settings.max_new_tokens) is not int:
             raise ValueError(f"max_new_tokens must be a whole number, got {settings.max_new_tokens!r}")
         choose(np.zeros((1, config.vocab_size)), settings, np.zeros((1, 1)))

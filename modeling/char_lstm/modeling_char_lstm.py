@@ -42,8 +42,7 @@ class CharLstmPreTrainedModel(PreTrainedModel):
         that bring each unit a sum of variance one (LeCun et al. 1998, section 4.6)."""
         if isinstance(module, nn.RNNBase):
             weight_ih, weight_hh, bias_ih, bias_hh = module.all_weights[0]
-            hidden = module.hidden_size
-            blocks = weight_hh.shape[0] // hidden
+            hidden, blocks = module.hidden_size, len(weight_hh) // module.hidden_size
             orthogonal = [nn.init.orthogonal_(torch.empty(hidden, hidden)) for _ in range(blocks)]
             init.copy_(weight_hh, torch.cat(orthogonal))
             first = self.base_model.layers[0]  # type: ignore[index]  # the library takes it for any module
@@ -136,11 +135,7 @@ class CharLstmModel(CharLstmPreTrainedModel):
     def _run_layers(
         self, embedded: Tensor, past: RecurrentCache | None, padding: Padding, every_layer: bool
     ) -> tuple[list[Tensor], list[tuple[Tensor, Tensor]]]:
-        """Runs all layers over `embedded`, (batch, time, input), starting from `past` or from zeros.
-
-        Returns:
-            the output of every layer, or of the last alone, (batch, time, hidden) each; (h, c) of every layer.
-        """
+        """The output of every layer, or of the last alone, (batch, time, hidden) each, and (h, c) of every layer."""
         parts = 2 if self.config.cell_type == "lstm" else 1  # not asked of the layers, which peft may have wrapped
         zeros = embedded.new_zeros(embedded.shape[0], self.config.hidden_size)  # (batch, hidden)
         pasts = past.states if past is not None else [(zeros, zeros)] * len(self.layers)
@@ -165,9 +160,8 @@ class CharLstmForCausalLM(CharLstmPreTrainedModel, GenerationMixin):
     def __init__(self, config: CharLstmConfig):
         super().__init__(config)
         self.model = CharLstmModel(config)
-        self.output_dropout = (
-            make_dropout(config.output_dropout, locked=config.locked_dropout) if config.output_dropout else None
-        )
+        dropout = make_dropout(config.output_dropout, locked=config.locked_dropout)
+        self.output_dropout = dropout if config.output_dropout else None
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size)
         self.post_init()
 
@@ -182,22 +176,12 @@ class CharLstmForCausalLM(CharLstmPreTrainedModel, GenerationMixin):
 
         Greedy search and sampling run on the decoder where it computes what is asked for; processors, criteria and
         streamers stay the library's. An empty prompt, alone or in a batch, starts from bos as a row of the corpus does.
-
-        Args:
-            inputs: (batch, time), the ids of the prompts; also taken as `input_ids`. An `attention_mask` of their
-                shape marks pads with 0.
-            generation_config: settings that come before the model's own; keyword arguments come before both.
-
-        Returns:
-            (batch, time), the prompts and the new ids, or a `ModelOutput` with `return_dict_in_generate=True`.
         """
-        ids, mask = kwargs.get("input_ids") if inputs is None else inputs, kwargs.get("attention_mask")
-        if ids is not None and mask is not None and kwargs.get("inputs_embeds") is None:
-            ids, kwargs["attention_mask"] = start_empty_prompts(ids, mask, self.config.bos_token_id)
-            if inputs is None:
-                kwargs["input_ids"] = ids
-            else:
-                inputs = ids
+        if inputs is None:
+            inputs = kwargs.pop("input_ids", None)
+        mask = kwargs.get("attention_mask")
+        if inputs is not None and mask is not None and kwargs.get("inputs_embeds") is None:
+            inputs, kwargs["attention_mask"] = start_empty_prompts(inputs, mask, self.config.bos_token_id)
         if not args and decoder_can_generate(self, generation_config, kwargs):
             kwargs["custom_generate"] = partial(decode_prompts, streamer=kwargs.get("streamer"))
         return super().generate(inputs, generation_config, *args, **kwargs)  # type: ignore[misc]  # its `self` is private
@@ -210,31 +194,20 @@ class CharLstmForCausalLM(CharLstmPreTrainedModel, GenerationMixin):
         past_key_values: RecurrentCache | None = None,
         inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,
-        use_cache: bool | None = None,
-        output_hidden_states: bool | None = None,
+        *,
         logits_to_keep: int | Tensor = 0,
         **kwargs,
     ) -> CausalLMOutputWithPast:
-        """Scores the next character at every position.
+        """Scores the next character at every position. Arguments not named here are those of `CharLstmModel.forward`.
 
         Args:
-            labels: (batch, time), unshifted; a label is counted if it is not -100 and both it and the character
-                before it are real, so that padding on either side leaves the loss as it is.
+            labels: (batch, time), unshifted; one counts if it is not -100, and it and the character before it are real.
             logits_to_keep: how many last positions (0: all), or which, get logits.
-            The rest is `CharLstmModel.forward`'s.
 
         Returns:
             `loss` in nats per counted character, `logits` (batch, time, vocab), `past_key_values`, `hidden_states`.
         """
-        outputs = self.model(
-            input_ids,
-            attention_mask=attention_mask,
-            past_key_values=past_key_values,
-            inputs_embeds=inputs_embeds,
-            use_cache=use_cache,
-            output_hidden_states=output_hidden_states,
-            return_dict=True,
-        )
+        outputs = self.model(input_ids, attention_mask, past_key_values, inputs_embeds, return_dict=True, **kwargs)
         kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
         hidden = outputs.last_hidden_state[:, kept]
         if self.output_dropout is not None:
@@ -247,12 +220,7 @@ class CharLstmForCausalLM(CharLstmPreTrainedModel, GenerationMixin):
                 labels = _without_pads(labels, attention_mask[:, -labels.shape[1] :])
             loss = self.loss_function(logits=logits, labels=labels, vocab_size=self.config.vocab_size, **kwargs)
 
-        return CausalLMOutputWithPast(
-            loss=loss,
-            logits=logits,
-            past_key_values=outputs.past_key_values,
-            hidden_states=outputs.hidden_states,
-        )
+        return CausalLMOutputWithPast(loss, logits, outputs.past_key_values, outputs.hidden_states)
 
 
 def _without_pads(labels: Tensor, attention_mask: Tensor) -> Tensor:
@@ -278,46 +246,29 @@ class CharLstmForSequenceClassification(CharLstmPreTrainedModel):
         self,
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
-        past_key_values: RecurrentCache | None = None,
-        inputs_embeds: Tensor | None = None,
+        *,
         labels: Tensor | None = None,
         use_cache: bool | None = None,
-        output_hidden_states: bool | None = None,
         **kwargs,
     ) -> SequenceClassifierOutputWithPast:
         """Scores the classes by the last layer's output after the last real token, wherever the pads are.
 
         Args:
-            labels: (batch,), class ids; floats for a regression or for several labels a text, as
-                `config.problem_type` says.
-            use_cache: return the state too; it is not, unless asked for.
-            The rest is `CharLstmModel.forward`'s.
+            labels: (batch,), class ids; floats for a regression or several labels a text: see `config.problem_type`.
+            use_cache: return the state too, by default not. The other arguments are those of `CharLstmModel.forward`.
 
         Returns:
             `loss`, `logits` (batch, num_labels), `past_key_values`, `hidden_states`.
         """
-        outputs = self.model(
-            input_ids,
-            attention_mask=attention_mask,
-            past_key_values=past_key_values,
-            inputs_embeds=inputs_embeds,
-            use_cache=True,
-            output_hidden_states=output_hidden_states,
-            return_dict=True,
-        )
+        outputs = self.model(input_ids, attention_mask, use_cache=True, return_dict=True, **kwargs)
         last_output, _ = outputs.past_key_values.states[-1]  # (batch, hidden)
         logits = self.score(last_output)  # (batch, num_labels)
 
         loss = None
         if labels is not None:
             loss = self.loss_function(labels=labels, pooled_logits=logits, config=self.config, **kwargs)
-
-        return SequenceClassifierOutputWithPast(
-            loss=loss,
-            logits=logits,
-            past_key_values=outputs.past_key_values if use_cache else None,
-            hidden_states=outputs.hidden_states,
-        )
+        state = outputs.past_key_values if use_cache else None
+        return SequenceClassifierOutputWithPast(loss, logits, state, outputs.hidden_states)
 
 
 CharLstmModel.register_for_auto_class("AutoModel")

@@ -7,13 +7,12 @@ would be needed to take 20 other characters for one.
 
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
-from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from .errors import CheckpointError
-from .loading import checkpoint_folder
+from .loading import checkpoint_folder, read_part
 
 GRAM = 8  # characters in a hash
 SHORTEST = 20  # characters of a copy, some four words: any two texts in one language share many shorter passages
@@ -51,24 +50,12 @@ class NoveltyIndex:
 
     @classmethod
     def load(cls, model_id: str | Path, *, revision: str | None = None) -> "NoveltyIndex":
-        """The index saved with a checkpoint: a folder, or a repository on the Hub.
-
-        Raises:
-            CheckpointError: there is none, or it is broken.
-        """
+        """The index saved with a checkpoint, found as `load` finds it. Raises CheckpointError if it has none."""
         path = checkpoint_folder(model_id, revision) / FILE
-        if not path.is_file():
-            raise CheckpointError(f"{path} is missing")
-        try:
-            return cls(load_file(path)["grams"])
-        except (SafetensorError, KeyError) as error:
-            raise CheckpointError(f"{path} is broken: {error}") from error
+        return cls(read_part(path, lambda path: SimpleNamespace(**load_file(path)).grams))
 
     def longest_matches(self, text: str) -> list[int]:
-        """For each place of `text`, how many characters from there on stand verbatim in the training text.
-
-        Fewer than 8 are not seen and count as 0.
-        """
+        """How many characters from each place of `text` on stand verbatim in the training text; 0 if fewer than 8."""
         hashes = _hashes(text)
         starts, ends = (np.searchsorted(self._sorted, hashes, side) for side in ("left", "right"))
         lengths = [0] * len(text)
@@ -81,10 +68,7 @@ class NoveltyIndex:
 
 
 def measure_novelty(text: str, index: NoveltyIndex) -> Novelty:
-    """What of `text` stands nowhere in the index's training text, exact up to collisions of hashes.
-
-    A copy is a passage of at least 20 characters that stands there verbatim.
-    """
+    """What of `text` is in no copy, a passage of at least 20 characters that stands verbatim in the training text."""
     matches = index.longest_matches(text)
     spans, copied, reached = [], 0, 0
     for start, length in enumerate(matches):

@@ -14,11 +14,7 @@ RESULTS = CHECKOUT / "scripts" / "results"
 
 
 def in_checkout(*parts: str) -> Path:
-    """A file or folder of the checkout that the package runs from.
-
-    Raises:
-        UserError: the package is installed elsewhere and has no checkout around it.
-    """
+    """A file or folder of the checkout around the package. Raises UserError where the package is installed."""
     path = CHECKOUT.joinpath(*parts)
     if not path.exists():
         raise UserError(f"this needs a checkout of the repository: an installed package has no {'/'.join(parts)}")
@@ -26,11 +22,7 @@ def in_checkout(*parts: str) -> Path:
 
 
 def packaged_model(name: str) -> Path:
-    """The folder of a model of this repository.
-
-    Raises:
-        UserError: the package is installed without one.
-    """
+    """The folder of a model of this repository. Raises UserError where the package is installed without it."""
     if not (PRETRAINED / name).is_dir():
         raise UserError(
             f"the model {name} is not part of an installed package: give --model, a folder or an id on the Hub"

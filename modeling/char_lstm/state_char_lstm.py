@@ -6,10 +6,7 @@ from transformers.cache_utils import CacheLayerMixin
 
 
 class RecurrentCacheLayer(CacheLayerMixin):
-    """The state of one layer: `keys` is its past output h, `values` its cell state c, both (batch, hidden).
-
-    Cells without a cell state hold h twice.
-    """
+    """The state of one layer: `keys` is its past output h, `values` its cell state c, both (batch, hidden)."""
 
     keys: Tensor
     values: Tensor

@@ -1,7 +1,7 @@
 """The normaliser and the alphabet: a tokenizer of characters, or of words, made of `tokenizers` parts alone.
 
-What the corpus forgets (case, punctuation), a prompt forgets too, because the normaliser lives inside
-the tokenizer and is saved with it. `tokenizer.json` holds everything, so `AutoTokenizer` needs no code of ours.
+What the corpus forgets (case, punctuation), a prompt forgets too, because the normaliser lives inside the tokenizer.
+`tokenizer.json` holds everything, so `AutoTokenizer` needs no code of ours.
 """
 
 import logging
@@ -31,20 +31,15 @@ def build_tokenizer(
 ):
     """A fast tokenizer with one token a character, whose alphabet is that of the normalised `texts`, or one a word.
 
-    A character that the alphabet lacks is dropped; a word that the vocabulary lacks becomes `<unk>`.
+    It is a `PreTrainedTokenizerFast` that pads on the left. A character that the alphabet lacks is dropped; a word that
+    the vocabulary lacks becomes `<unk>`.
 
     Args:
         texts: raw or normalised texts; the newline is always part of the alphabet.
         lowercase: fold upper case away.
         strip_punctuation: turn sentence ends into newlines and every other mark into a space; when false, characters
             stay as they are and only line breaks are unified.
-        unit: "char", or "word" for whatever stands between white space.
-
-    Returns:
-        `PreTrainedTokenizerFast`; it saves as `tokenizer.json` and `tokenizer_config.json`, and pads on the left.
-
-    Raises:
-        ValueError: another unit.
+        unit: "char", or "word" for whatever stands between white space. Raises ValueError if it is another.
     """
     from transformers import PreTrainedTokenizerFast
 
@@ -52,8 +47,7 @@ def build_tokenizer(
         raise ValueError(f'unit must be "char" or "word", got {unit!r}')
     folded = (fold(text, lowercase=lowercase, strip_punctuation=strip_punctuation) for text in texts)
     if unit == "char":
-        alphabet = {NEWLINE, " "} if strip_punctuation else {NEWLINE}
-        alphabet = alphabet.union(*folded)
+        alphabet = ({NEWLINE, " "} if strip_punctuation else {NEWLINE}).union(*folded)
         backend = Tokenizer(_word_level([PAD_TOKEN, NEWLINE], alphabet, unknown=PAD_TOKEN))  # no text is unknown
         backend.normalizer = _normalizer(lowercase, strip_punctuation, alphabet)
         backend.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")
@@ -82,16 +76,13 @@ def fold(text: str, *, lowercase: bool = True, strip_punctuation: bool = True) -
 def normalise(tokenizer, text: str) -> str:
     """`text` as the tokenizer reads it: normalised, without the characters that its alphabet lacks.
 
-    One warning names the characters that were dropped.
-
-    Args:
-        tokenizer: one made by `build_tokenizer`, or the `tokenizers.Tokenizer` inside it.
-        text: anything, lone surrogates included.
+    One warning names the characters that were dropped. The tokenizer is one made by `build_tokenizer`, or the
+    `tokenizers.Tokenizer` inside it; the text is any, lone surrogates included.
     """
     normalize = getattr(tokenizer, "backend_tokenizer", tokenizer).normalizer.normalize_str
     text = _encodable(text)
-    dropped = [character for character in set(text) if not normalize(character) and not _is_mark(character)]
-    if dropped:
+    # a mark (M), such as an accent by itself, is folded away, not lacking
+    if dropped := [one for one in set(text) if not normalize(one) and unicodedata.category(one)[0] != "M"]:
         shown = " ".join(sorted(dropped)[:20]) + (" ..." if len(dropped) > 20 else "")
         logger.warning("left out %d characters that the alphabet lacks: %s", len(dropped), shown)
     return normalize(text)
@@ -119,10 +110,6 @@ def _normalizer(lowercase: bool, strip_punctuation: bool, alphabet: set[str] | N
     if strip_punctuation:
         steps += [Replace(BLANKS, " "), Replace(BLANKS_WITH_A_NEWLINE, NEWLINE)]
     return normalizers.Sequence(steps)
-
-
-def _is_mark(character: str) -> bool:
-    return unicodedata.category(character).startswith("M")  # an accent by itself: folded away, not lacking
 
 
 def _encodable(text: str) -> str:

@@ -9,6 +9,7 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -100,9 +101,7 @@ def compare_with_untrained(model_id: str | Path, text: str, positions: int, seed
     fresh = CharLstmForCausalLM(copy.deepcopy(trained.config)).eval()
     return {
         "model": Path(model_id).name,
-        "cell_type": trained.config.cell_type,
-        "num_hidden_layers": trained.config.num_hidden_layers,
-        "hidden_size": trained.config.hidden_size,
+        **{name: getattr(trained.config, name) for name in ("cell_type", "num_hidden_layers", "hidden_size")},
         "parameters": trained.num_parameters(only_trainable=True),
         "before": measure_gradients(fresh, tokenizer, middle, positions),
         "after": measure_gradients(trained, tokenizer, middle, positions),
@@ -116,39 +115,32 @@ def multiply_by_three(steps: int = 12, start: float = 0.1) -> dict[str, list[flo
     for _ in range(steps):
         squashed.append(float(np.tanh(3 * squashed[-1])))
         gradient.append(gradient[-1] * 3 * (1 - squashed[-1] ** 2))
-    return {
-        "value": plain.tolist(),
-        "value_with_tanh": squashed,
-        "gradient": (plain / start).tolist(),
-        "gradient_with_tanh": gradient,
-    }
+    values = {"value": plain.tolist(), "value_with_tanh": squashed}
+    return values | {"gradient": (plain / start).tolist(), "gradient_with_tanh": gradient}
 
 
 def draw_gradients(models: list[dict], positions: int) -> bytes:
     figure = _figure(8, 4.8)
-    axes = figure.add_subplot()
+    axes = figure.add_subplot(
+        title="How far back does a gradient reach?",
+        xlabel="characters back from the prediction",
+        ylabel=f"size of the gradient of its log-probability\n(geometric mean of {positions} predictions)",
+    )
     for entry in models:
         for when, style in [("before", "--"), ("after", "-")]:
             label = f"{entry['cell_type'].upper()} {when} training"
             distances = np.arange(1, REACH + 1)
             axes.semilogy(distances, entry[when]["gradient"], style, color=COLOURS[entry["cell_type"]], label=label)
-    axes.set_xlabel("characters back from the prediction")
-    axes.set_ylabel(f"size of the gradient of its log-probability\n(geometric mean of {positions} predictions)")
-    axes.set_title("How far back does a gradient reach?")
-    _finish(axes)
     return _png(figure)
 
 
 def draw_times_three(numbers: dict[str, list[float]]) -> bytes:
     figure = _figure(8, 3.4)
-    for axes, name, label in zip(
-        figure.subplots(1, 2), ["value", "gradient"], ["the value", "its gradient back to the start"], strict=True
-    ):
+    labels = {"value": "the value", "gradient": "its gradient back to the start"}
+    for axes, (name, label) in zip(figure.subplots(1, 2), labels.items(), strict=True):
+        axes.set(xlabel="steps", ylabel=label)
         axes.semilogy(numbers[name], "o--", markersize=4, color=COLOURS["rnn"], label="x → 3 x")
         axes.semilogy(numbers[f"{name}_with_tanh"], "o-", markersize=4, color=COLOURS["lstm"], label="x → tanh(3 x)")
-        axes.set_xlabel("steps")
-        axes.set_ylabel(label)
-        _finish(axes)
     return _png(figure)
 
 
@@ -158,13 +150,11 @@ def _figure(width: float, height: float):
     return Figure(figsize=(width, height), dpi=150, layout="constrained")
 
 
-def _finish(axes) -> None:
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
-
-
 def _png(figure) -> bytes:
+    for axes in figure.axes:
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False)
     png = io.BytesIO()
     figure.savefig(png, format="png")
     return png.getvalue()
@@ -182,21 +172,13 @@ def report(
 ) -> None:
     """Measures models before and after training on the middle of a text; writes and prints figures, and draws them.
 
-    Args:
-        text: a text file.
-        models: folders or ids on the Hub; None for the packaged RNN, LSTM and GRU.
-        json_path, png_path, times_three_png_path: the files to write.
-        positions: the number of predictions that a gradient is averaged over.
-        seed: the seed of the untrained weights.
-
-    Raises:
-        ValueError: there are no positions, or the text is too short.
+    The arguments are the verb's (`verbs/vanishing.py`). Raises ValueError: no positions, or too short a text.
     """
     if positions < 1:
         raise ValueError(f"--positions must be at least 1, got {positions}")
     content = Path(text).read_text(encoding="utf-8-sig", errors="replace")
     model_ids: Sequence[str | Path] = models or [packaged_model(name) for name in ("alice_rnn", "alice", "alice_gru")]
-    figures: dict = {
+    figures: dict[str, Any] = {
         "text": Path(text).name,
         "characters_read": CHARACTERS_READ,
         "predictions": positions,

@@ -37,20 +37,16 @@ class Inspection:
         Entry t is the size (Euclidean norm) of the gradient of log p(chars[position]) with respect to the input
         vector of `chars[t]`; from `position` on it is zero, since the model has not read that far.
 
-        Args:
-            position: an index into `chars`, or several.
-
         Returns:
-            (time,), or (positions, time) if several were given.
+            (time,), or (positions, time) if several positions were given.
 
         Raises:
             IndexError: there is no such character.
         """
-        time = len(self.chars)
         positions = np.atleast_1d(np.asarray(position, dtype=int))
         for index in positions:
-            if not 0 <= index < time:
-                raise IndexError(f"position {index} is outside the text of {time} characters")
+            if not 0 <= index < len(self.chars):
+                raise IndexError(f"position {index} is outside the text of {len(self.chars)} characters")
         chosen = torch.stack([self._log_likelihood[index] for index in positions])  # (positions,)
         (gradients,) = torch.autograd.grad(
             chosen,
@@ -67,10 +63,8 @@ class Inspection:
 def inspect_text(model, tokenizer, text: str) -> Inspection:
     """Reads `text` step by step with the written-out cells and keeps everything they compute.
 
-    Args:
-        model: a `CharLstmForCausalLM`; it reads as in evaluation mode, without dropout.
-        tokenizer: its tokenizer.
-        text: any text, even an empty one; it is normalised as the corpus was.
+    The model is a `CharLstmForCausalLM`, which reads without dropout; the text is any, even an empty one, and is
+    normalised as the corpus was.
     """
     ids = tokenizer.backend_tokenizer.encode(normalise(tokenizer, text), add_special_tokens=False).ids
     ids_read = torch.tensor([model.config.bos_token_id, *ids], device=model.device)  # (1 + time,)

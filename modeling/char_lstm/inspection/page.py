@@ -1,7 +1,7 @@
 """The inspector: the part of an inspection that a page shows, and the page that shows it.
 
-`inspector_data` prepares the data. inspector.html, inspector.css and inspector.js, beside this file, draw them in any
-page that runs the script with an `element`, `props.value` and `watch`.
+inspector.html, .css and .js, beside this file, draw the data in any page that runs the script with an `element`,
+`props.value` and `watch`.
 """
 
 import json
@@ -32,13 +32,11 @@ def inspector_data(model, tokenizer, text: str, name: str) -> Iterator[dict]:
     """Everything that the inspector shows, as JSON types; twice, because connectivity takes longest to compute.
 
     Args:
-        model, tokenizer: as `load` returns them.
-        text: any text; it is normalised as the corpus was.
+        model, tokenizer, text: as in `inspect_text`.
         name: the model's name on the page.
 
     Yields:
-        `base_data`, then the same with connectivity: for each prediction, `largest`, and in `thousandths` of it the
-        value for each of the last REACH characters.
+        `base_data`, then the same with `connectivity_rows`.
 
     Raises:
         ValueError: after normalising, the text is blank or longer than LONGEST.
@@ -49,21 +47,17 @@ def inspector_data(model, tokenizer, text: str, name: str) -> Iterator[dict]:
     if not text.strip():
         raise ValueError("the text holds no character that the model knows")
     if len(text) > LONGEST:
-        raise ValueError(
-            f"the text has {len(text)} characters; at most {LONGEST} can be shown, so give only a part of it"
-        )
+        raise ValueError(f"the text has {len(text)} characters; at most {LONGEST} can be shown: give a part of it")
     seen = inspect_text(model, tokenizer, text)
-    data = base_data(seen, model.config, name)
-    yield data
+    yield (data := base_data(seen, model.config, name))
     yield data | {"connectivity": connectivity_rows(seen)}
 
 
 def base_data(seen: "Inspection", config, name: str) -> dict:
     """The data without connectivity, all lists in the order of `chars`.
 
-    model, cell, layers, units describe the model. `sentence` sums up the text; `surprisal` is in nats; `top` holds
-    [character, probability] pairs. `quantities` names what a cell shows, `means` has each gate's mean over all units
-    by layer, and each of `cells` has its layer, its unit, why it was chosen, and every quantity.
+    `sentence` sums up the text; `surprisal` is in nats; `top` holds [character, probability] pairs. `quantities` names
+    what each of `cells` shows, and `means` has each gate's mean over all units by layer.
     """
     from ..cells import KEEPER
 
@@ -107,7 +101,7 @@ def telling_cells(seen: "Inspection", gate: str | None) -> list[tuple[int, int, 
 
 
 def connectivity_rows(seen: "Inspection") -> list[dict]:
-    """The largest connectivity of each prediction, and in thousandths of it that to each of the last characters."""
+    """Each prediction's `largest` connectivity, and in `thousandths` of it that to the last REACH characters."""
     rows = []
     for start in range(0, len(seen.chars), BATCH):
         positions = range(start, min(start + BATCH, len(seen.chars)))
@@ -134,12 +128,8 @@ def summary_sentence(seen: "Inspection") -> str:
 
 
 def write_page(model_id: str | Path, text: str, output: Path) -> None:
-    """Inspects a text and writes a page that works offline.
-
-    Raises:
-        CheckpointError: the model cannot be loaded.
-        ValueError: `output` is a folder, or the text cannot be shown.
-    """
+    """Inspects a text and writes a page that works offline. Raises ValueError if `output` is a folder; see also `load`
+    and `inspector_data`."""
     if output.is_dir():
         raise ValueError(f"--output {output} is a folder; name the file to write, such as page.html")
     model, tokenizer = load(model_id)
@@ -153,7 +143,6 @@ def render_page(data: dict) -> str:
     """The page as HTML, safe for any text: without `<` and `&`, no tag or comment can open or close in the JSON."""
     escaped = json.dumps(data, separators=(",", ":")).replace("<", r"\u003c").replace("&", r"\u0026")
     page = (HERE / "offline.html").read_text(encoding="utf-8")
-    parts = {"html": HTML, "css": CSS, "js": JS, "inspection": escaped}
-    for name, part in parts.items():  # the text comes last, so nothing in it is replaced
+    for name, part in {"html": HTML, "css": CSS, "js": JS, "inspection": escaped}.items():  # the text last: left alone
         page = page.replace("{{ " + name + " }}", part)
     return page

@@ -48,7 +48,7 @@ MUTATIONS = [
     Mutation(
         "a prediction outside the text is the last one",
         "char_lstm.inspection.inspect:Inspection.connectivity",
-        "            if not 0 <= index < time:\n",
+        "            if not 0 <= index < len(self.chars):\n",
         "            if False:\n",
         "tests/inspection/test_inspect.py",
     ),

@@ -131,16 +131,16 @@ MUTATIONS = [
     ),
     Mutation(
         "a broken index of novelty breaks what asks for it",
-        "char_lstm.novelty:NoveltyIndex.load",
-        "        except (SafetensorError, KeyError) as error:",
-        "        except ZeroDivisionError as error:",
+        "char_lstm.loading:read_part",
+        "    except Exception as error:",
+        "    except ZeroDivisionError as error:",
         "tests/test_novelty.py",
     ),
     Mutation(
         "a pickle is read",
         "char_lstm.novelty:NoveltyIndex.load",
-        "            return cls(load_file(path)",
-        "            import pickle\n\n            return cls(load_file(path)",
+        "        return cls(",
+        "        import pickle\n\n        return cls(",
         "tests/test_supply.py::test_nothing_unpickles_a_file",
     ),
     Mutation(
@@ -153,15 +153,15 @@ MUTATIONS = [
     Mutation(
         "the Auto classes are taught by files that are half imported",
         "char_lstm._auto:RegisterAfterImport.find_spec",
-        'if name not in (*REGISTER, LAYERS) and not name.startswith(f"{__package__}."):',
-        "if name not in (*REGISTER, LAYERS):",
+        'if name not in (AUTO_CONFIG, AUTO_MODEL, LAYERS) and not name.startswith(f"{__package__}."):',
+        "if name not in (AUTO_CONFIG, AUTO_MODEL, LAYERS):",
         "tests/test_loading.py::TestInAFreshProcess",
     ),
     Mutation(
         "the library's own models are half imported when the Auto classes are taught",
         "char_lstm._auto:RegisterAfterImport.find_spec",
-        "if name not in (*REGISTER, LAYERS) and",
-        "if name not in REGISTER and",
+        "if name not in (AUTO_CONFIG, AUTO_MODEL, LAYERS) and",
+        "if name not in (AUTO_CONFIG, AUTO_MODEL) and",
         "tests/test_arrows.py::test_the_library_is_imported_as_ever_after_the_package",
     ),
     Mutation(

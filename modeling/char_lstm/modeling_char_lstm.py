@@ -20,7 +20,7 @@ from transformers.modeling_outputs import (
 from transformers.utils import can_return_tuple
 
 from .configuration_char_lstm import CharLstmConfig, unlink_code
-from .generate_char_lstm import decode_prompts, decoder_can_generate, start_empty_prompts
+from .custom_generate_char_lstm import decode_prompts, decoder_can_generate, start_empty_prompts
 from .layers_char_lstm import RECURRENT_LAYERS, Padding, RecurrentStack, make_dropout, without_autocast
 from .state_char_lstm import RecurrentCache
 
@@ -58,7 +58,7 @@ class CharLstmPreTrainedModel(PreTrainedModel):
         elif isinstance(module, nn.Embedding):
             init.normal_(module.weight, std=module.embedding_dim**-0.5)  # vectors about as long as one-hots
         elif isinstance(module, nn.Linear):
-            bound = module.in_features**-0.5  # small first scores: larger ones learn the training text by heart sooner
+            bound = module.in_features**-0.5  # small first scores: larger ones overfit sooner
             init.uniform_(module.weight, -bound, bound)
             init.zeros_(module.bias)
 
@@ -194,7 +194,7 @@ class CharLstmForCausalLM(CharLstmPreTrainedModel, GenerationMixin):
         past_key_values: RecurrentCache | None = None,
         inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,
-        *,
+        use_cache: bool | None = None,
         logits_to_keep: int | Tensor = 0,
         **kwargs,
     ) -> CausalLMOutputWithPast:
@@ -207,7 +207,8 @@ class CharLstmForCausalLM(CharLstmPreTrainedModel, GenerationMixin):
         Returns:
             `loss` in nats per counted character, `logits` (batch, time, vocab), `past_key_values`, `hidden_states`.
         """
-        outputs = self.model(input_ids, attention_mask, past_key_values, inputs_embeds, return_dict=True, **kwargs)
+        read = (input_ids, attention_mask, past_key_values, inputs_embeds, use_cache)
+        outputs = self.model(*read, return_dict=True, **kwargs)
         kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
         hidden = outputs.last_hidden_state[:, kept]
         if self.output_dropout is not None:
@@ -246,7 +247,8 @@ class CharLstmForSequenceClassification(CharLstmPreTrainedModel):
         self,
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
-        *,
+        past_key_values: RecurrentCache | None = None,
+        inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,
         use_cache: bool | None = None,
         **kwargs,
@@ -260,7 +262,8 @@ class CharLstmForSequenceClassification(CharLstmPreTrainedModel):
         Returns:
             `loss`, `logits` (batch, num_labels), `past_key_values`, `hidden_states`.
         """
-        outputs = self.model(input_ids, attention_mask, use_cache=True, return_dict=True, **kwargs)
+        read = (input_ids, attention_mask, past_key_values, inputs_embeds, True)
+        outputs = self.model(*read, return_dict=True, **kwargs)
         last_output, _ = outputs.past_key_values.states[-1]  # (batch, hidden)
         logits = self.score(last_output)  # (batch, num_labels)
 

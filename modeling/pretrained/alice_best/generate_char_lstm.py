@@ -1,1 +1,0 @@
-../../char_lstm/generate_char_lstm.py

@@ -17,14 +17,12 @@ PRODUCT = sorted(
     if path.suffix in (".py", ".js", ".css", ".html") and path.is_file()
 )
 PYTHON = [path for path in PRODUCT if path.suffix == ".py"]
-LONGEST_FILE, LONGEST_FUNCTION, LARGEST_PRODUCT = 350, 50, 7100  # lines
+LONGEST_FILE, LONGEST_FUNCTION, LARGEST_PRODUCT = 350, 50, 7600  # lines
 PAGES = {ROOT / "README.md": 150} | dict.fromkeys(sorted((ROOT / "docs").glob("*.md")), 200)
 SAME_PROMISE = {  # names that several functions share, as they promise the same of different things
-    "in_words": "figures as a person reads them: an evaluation's, a log entry's",
     "main": "runs a verb, or the command",
     "nats_per_char": "what a text's characters cost on average, under n-gram models or an exported step",
     "read_command": "the settings that a verb's command line asks for",
-    "train": "trains by its settings and leaves the model in its output folder: a language model, an intent classifier",
 }
 
 

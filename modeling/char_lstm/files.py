@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 
 def write_file(path: str | Path, content: str | bytes) -> None:
@@ -30,11 +29,15 @@ def write_json(path: str | Path, content: dict) -> None:
 @contextmanager
 def replaced_files(output_dir: Path) -> Iterator[Path]:
     """A folder to fill, whose files then move into `output_dir`, each whole; other files there stay."""
-    output_dir.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=output_dir) as unfinished:
-        yield Path(unfinished)
-        for file in Path(unfinished).iterdir():
+    unfinished = output_dir / "unfinished"
+    shutil.rmtree(unfinished, ignore_errors=True)  # left by a process that was killed
+    unfinished.mkdir(parents=True)
+    try:
+        yield unfinished
+        for file in unfinished.iterdir():
             file.replace(output_dir / file.name)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 @contextmanager

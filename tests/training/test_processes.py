@@ -75,7 +75,7 @@ def test_two_processes_make_the_weights_and_the_curve_of_one(home):
     assert process.wait(timeout=600) == 0, (home / "log").read_text()
     run_one(home)
     assert_same_result(home, "loss", "eval_loss")
-    assert (home / "log").read_text().count("epoch 1 writes:") == 1
+    assert (home / "log").read_text().count("after epoch 1 the model writes:") == 1
     assert sorted(path.name for path in (home / "data").iterdir()) == ["alice"]
     for checkpoint in (home / "two").glob("checkpoint-*"):
         assert {"rng_state_0.pth", "rng_state_1.pth"} < json.loads(

@@ -35,13 +35,13 @@ train: setup  ## corpus, training, evaluation and a sample: make train TEXT=my.t
 space: setup  ## the Space, on http://127.0.0.1:7860; MODEL_ID=runs/mine make space shows another model
 	@$(BIN)/python space/app.py
 
-test: setup  ## the fast tests, on two processes
+test: setup  ## the fast tests, in two processes
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --quiet $(ARGS)
 
 publish: setup  ## model, corpus and Space to the Hub; ARGS="--model ... --repo_id ..." goes to the verb
 	@$(BIN)/char-lstm publish $(ARGS)
 
-benchmark: setup  ## speed, memory and quality anew, with a corpus of Alice: make benchmark DATASET=runs/alice/corpus
+benchmark: setup  ## speed, memory and quality again, on a corpus of Alice: make benchmark DATASET=runs/alice/corpus
 	@for verb in generation memory scale streaming serving temperatures; do \
 		$(BIN)/python scripts/benchmark.py $$verb --json scripts/results/$$verb.json || exit 1; done
 	@for verb in training quality; do \
@@ -60,14 +60,14 @@ wheel: setup  ## the package as one file in dist/, for a machine that has no che
 	@$(PIP) wheel --no-deps --wheel-dir dist . >&2
 	@ls dist/*.whl
 
-audit: setup  ## known holes in what constraints.txt pins; needs a network: what could not be audited is a failure
+audit: setup  ## known vulnerabilities in the pinned dependencies; needs the network, fails on what it cannot audit
 	@$(INSTALL) --editable ".[audit]" >&2
 	@$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
 help:  ## this list
 	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: .venv/setup.done  ## everything that development needs, into .venv
+setup: .venv/setup.done  ## everything needed for development, into .venv
 
 .venv/bin/python:
 	@$(PYTHON) -m venv .venv >&2

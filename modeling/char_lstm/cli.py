@@ -27,9 +27,9 @@ def main() -> None:
 
 
 def run(verb: str, argv: Sequence[str] | None = None) -> None:
-    """Runs a verb with its arguments, by default the process's; an error that people can mend ends in one sentence.
+    """Runs a verb with its arguments, by default the process's; an error that people can fix ends in one sentence.
 
-    Exit status: 0 done; 1 a passing failure, so try again later; 2 something has to be put right first; 130
+    Exit status: 0 done; 1 a transient failure, so try again later; 2 something has to be fixed first; 130
     interrupted.
     """
     logging.basicConfig(format="%(message)s")

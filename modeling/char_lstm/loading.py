@@ -70,7 +70,9 @@ def checkpoint_folder(model_id: str | Path, revision: str | None) -> Path:
         return Path(snapshot_download(str(model_id), revision=revision))
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise CheckpointError(f"{model_id} is no folder here, and not to be had from the Hub: {reason}") from error
+        raise CheckpointError(
+            f"{model_id} is not a local folder and could not be loaded from the Hub: {reason}"
+        ) from error
 
 
 def _read_checked(folder: Path):
@@ -142,12 +144,12 @@ def _check_generation_config(generation_config: SimpleNamespace, config: SimpleN
             raise ValueError(f"max_new_tokens must be a whole number, got {settings.max_new_tokens!r}")
         choose(np.zeros((1, config.vocab_size)), settings, np.zeros((1, 1)))
     except (ValueError, TypeError, IndexError) as error:
-        raise CheckpointError(f"{path} cannot be sampled by: {error}") from error
+        raise CheckpointError(f"{path} cannot be used for sampling: {error}") from error
 
 
 def _check_weights(weights: dict[str, np.ndarray], config: SimpleNamespace, path: Path) -> None:
     if config.num_hidden_layers > len(weights):
-        raise CheckpointError(f"{path} holds {len(weights)} arrays, too few for the layers that config.json wants")
+        raise CheckpointError(f"{path} holds {len(weights)} arrays, too few for the layers in config.json")
     expected = expected_shapes(config)
     if missing := expected.keys() - weights.keys():
         raise CheckpointError(f"{path} lacks {', '.join(sorted(missing))}")
@@ -155,7 +157,7 @@ def _check_weights(weights: dict[str, np.ndarray], config: SimpleNamespace, path
         raise CheckpointError(f"{path} holds {', '.join(sorted(unknown))}, which config.json has no place for")
     for name, shape in expected.items():
         if weights[name].shape != shape:
-            raise CheckpointError(f"{path}: {name} has shape {weights[name].shape}, but config.json wants {shape}")
+            raise CheckpointError(f"{path}: {name} has shape {weights[name].shape}, but config.json needs {shape}")
         if weights[name].dtype.kind != "f" or not np.isfinite(weights[name]).all():
             raise CheckpointError(f"{path}: {name} holds values that are not finite numbers")
 
@@ -166,8 +168,8 @@ def _check_record(record: SimpleNamespace, folder: Path) -> None:
         measured = getattr(record, key, None)
         if measured not in (None, hashlib.sha256((folder / name).read_bytes()).hexdigest()):
             raise CheckpointError(
-                f"{folder / name} is not the file that evaluation.json was measured on (sha256 {measured}): get it "
-                "anew, or remove evaluation.json if the change was meant"
+                f"{folder / name} is not the file that evaluation.json was measured on (sha256 {measured}): download "
+                "it again, or remove evaluation.json if the change was intended"
             )
 
 
@@ -183,4 +185,4 @@ def _check_tokenizer(tokenizer: Tokenizer, config: SimpleNamespace, path: Path) 
     characters = [token for token in vocabulary if token != PAD_TOKEN and not token.isspace()]
     as_read = [tokenizer.encode(2 * character, add_special_tokens=False).ids for character in characters]
     if tokenizer.normalizer is None or as_read != [2 * [vocabulary[character]] for character in characters]:
-        raise CheckpointError(f"{path} is no tokenizer of ours: it does not read its own characters one by one")
+        raise CheckpointError(f"{path} is not one of our tokenizers: it does not read its own characters one by one")

@@ -186,7 +186,7 @@ class TestTrainingAndPublishing:
         [
             ("hf_read", (), "this token may only read"),
             ("hf_other", (), "writes to other"),
-            ("hf_write", ("--hub_model_id", "mine"), "say whose it is"),
+            ("hf_write", ("--hub_model_id", "mine"), "name its owner"),
             ("hf_write", ("--hub_model_id", ""), "needs --hub_model_id"),
         ],
     )

@@ -101,7 +101,7 @@ def test_the_same_teachers_write_once_and_others_anew(rows, tokenizer, make_mode
 
 
 def test_a_teacher_of_another_alphabet_is_refused(rows, saved):
-    with pytest.raises(CheckpointError, match=f"{saved} has another alphabet"):
+    with pytest.raises(CheckpointError, match=f"{saved} has a different alphabet"):
         distil(saved, rows, build_tokenizer(["abc"]))
 
 

@@ -97,7 +97,7 @@ def test_two_processes_that_were_stopped_go_on_to_the_same_weights(home):
 
     process = start_two(home, *plain)
     assert process.wait(timeout=600) == 0, (home / "log").read_text()
-    assert "going on from" in (home / "log").read_text()
+    assert "resuming from" in (home / "log").read_text()
     run_one(home, *plain)
     assert_same_result(home, "eval_loss")
 
@@ -118,6 +118,6 @@ def test_two_processes_read_a_stream_and_go_on_in_its_middle(home, story, tokeni
 
     process = start_two(home, *stream)
     assert process.wait(timeout=600) == 0, (home / "log").read_text()
-    assert "going on from two/checkpoint-12" in (home / "log").read_text()
+    assert "resuming from two/checkpoint-12" in (home / "log").read_text()
     for name, weight in load_file(home / "two" / "model.safetensors").items():
         assert torch.equal(weight, expected[name]), name

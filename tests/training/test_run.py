@@ -284,7 +284,7 @@ def test_a_machine_that_is_taken_away_loses_no_step_and_the_same_line_goes_on(
         run(corpus, tmp_path, *seldom)
     monkeypatch.undo()
     assert stop.value.code == 130
-    assert "the same command goes on" in capsys.readouterr().err
+    assert "the same command resumes" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGTERM) == before
     assert checkpoints.last_whole_checkpoint(tmp_path).name == f"checkpoint-{last_step}"
     assert not (tmp_path / "model.safetensors").exists()
@@ -487,7 +487,7 @@ def test_a_torn_checkpoint_is_left_out_for_the_one_before(finished, finished_cop
     else:
         os.truncate(torn / "model.safetensors", 1000)
     run(corpus, finished_copy)
-    assert f"{torn} is not whole; leaving it out" in caplog.text
+    assert f"{torn} is incomplete; skipping it" in caplog.text
     assert all(torch.equal(weights(finished_copy)[name], tensor) for name, tensor in weights(finished).items())
 
 

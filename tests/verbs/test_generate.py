@@ -49,7 +49,7 @@ def test_the_drawn_seed_is_shown_and_writes_the_same_again(saved, capsys):
         (["--max_new_tokens", "-1"], "max_new_tokens"),
         (["--prompt_from_text", "nowhere.txt"], "nowhere.txt"),
         (["--seed", "-1"], "seed"),
-        (["--model", "runs/nowhere"], "runs/nowhere is no folder here, and not to be had from the Hub"),
+        (["--model", "runs/nowhere"], "runs/nowhere is not a local folder and could not be loaded from the Hub"),
     ],
 )
 def test_a_bad_argument_is_one_clear_line_and_exit_code_2(saved, capsys, monkeypatch, arguments, complaint):

@@ -98,7 +98,7 @@ def cut_block(batch: dict, max_length: int, sequence: str) -> dict:
 def split_rows(rows: Dataset) -> dict[str, range]:
     """Contiguous train, validation and test: 80, 10 and 10 percent of the characters, a row at least in each."""
     if len(rows) < 3:
-        raise CorpusError(f"the text is too short: train, validation and test need a row each, it has {len(rows)}")
+        raise CorpusError(f"the text is too short: train, validation and test need one row each; it has {len(rows)}")
     ends = np.cumsum(pc.utf8_length(rows.data["text"]))
     train = min(int(np.searchsorted(ends, 0.8 * ends[-1])) + 1, len(rows) - 2)
     validation = min(max(int(np.searchsorted(ends, 0.9 * ends[-1])) + 1, train + 1), len(rows) - 1)

@@ -67,7 +67,7 @@ class Documents:
         try:
             yield
         except UnicodeDecodeError as error:
-            raise CorpusError(f"{self.name} is not UTF-8; convert it, say with iconv") from error
+            raise CorpusError(f"{self.name} is not UTF-8; convert it, for example with iconv") from error
         except ArrowInvalid as error:
             raise CorpusError(f"{self.name} is broken: {error}") from error
 
@@ -126,7 +126,7 @@ class TextStream(torch.utils.data.IterableDataset):
                 raise CorpusError(
                     f"{self.documents.name} is too short for a stream: after what is held out, reader "
                     f"{place.reader + 1} of {self.readers} (the workers of every process) found nothing. "
-                    "Take fewer of them, more files, or a corpus that build_corpus.py stores."
+                    "Use fewer readers, more files, or a corpus built by build_corpus.py."
                 )
 
     def rows(self, start: Place) -> Iterator[tuple[Place, list[str]]]:
@@ -173,8 +173,8 @@ class TextStream(torch.utils.data.IterableDataset):
         for what, now in {"files": self.documents.files, "readers": self.readers}.items():
             if state[what] != now:
                 raise CorpusError(
-                    f"{checkpoint} was written when the stream had {state[what]} {what}, not {now}; go on with as many "
-                    "processes, workers and files as it began with"
+                    f"{checkpoint} was written when the stream had {state[what]} {what}, not {now}; resume with the "
+                    "same number of processes, workers and files"
                 )
         self.read = state["read"]
         self.places.extend(Place(*place) for place in state["places"])

@@ -8,10 +8,10 @@ BOOK = "Alice's Adventures in Wonderland"
 @dataclass
 class PackageArguments:
     run: str = field(metadata={"help": "The output folder of a training run, with its evaluation.json."})
-    output_dir: str = field(metadata={"help": "The folder to create, or to replace as a whole."})
+    output_dir: str = field(metadata={"help": "The folder to create, or to replace entirely."})
     dataset: str | None = field(default=None, metadata={"help": "The run's corpus: a folder or an id on the Hub."})
     recipe: str = field(default="scripts/configs/alice.yaml", metadata={"help": "The recipe that the card names."})
-    seed: int = field(default=42, metadata={"help": "Seed of the card's first sample; each further one adds 1."})
+    seed: int = field(default=42, metadata={"help": "Seed of the card's first sample; each further sample adds 1."})
     text_name: str = field(default=BOOK, metadata={"help": "The training text, as the card names it."})
     language: str = field(default="en", metadata={"help": "The text's language, as a two-letter code."})
     text_license: str | None = field(

@@ -60,7 +60,7 @@ def check_corpus(corpus: DatasetDict, args: PublishArguments) -> None:
     figures = json.loads((Path(args.model) / "evaluation.json").read_text(encoding="utf-8"))
     text = "".join(corpus[figures["split"]]["text"])
     if figures["text_sha256"] != hashlib.sha256(text.encode()).hexdigest():
-        raise PublishError(f"the figures of {args.model} are not of the text in {args.dataset}; give its own corpus")
+        raise PublishError(f"{args.model} was not measured on the text in {args.dataset}; give its own corpus")
 
 
 def assemble_model(repo: Repo, args: PublishArguments) -> None:

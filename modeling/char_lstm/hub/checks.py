@@ -44,7 +44,7 @@ def check_card(repo: Repo) -> None:
     """The header of a card has every field that its kind of repository needs."""
     data = card_of(repo.folder).data.to_dict()
     if lacking := [key for key in REQUIRED[repo.kind] if not data.get(key)]:
-        raise PublishError(f"the {repo.kind}'s README.md lacks in its header: {', '.join(lacking)}")
+        raise PublishError(f"the header of the {repo.kind}'s README.md lacks: {', '.join(lacking)}")
     if len(data.get("short_description", "")) > 60:
         raise PublishError("the Space's short_description is longer than the 60 characters that the Hub shows")
 

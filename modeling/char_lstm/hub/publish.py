@@ -66,7 +66,7 @@ def check_access(api: HfApi, repo_ids: list[str]) -> None:
     owners = [who["name"], *(organisation["name"] for organisation in who.get("orgs", []))]
     for repo_id in repo_ids:
         if repo_id.split("/")[0] not in owners:
-            raise PublishError(f"{repo_id}: this token is {who['name']}'s and writes to {', '.join(owners)}")
+            raise PublishError(f"{repo_id}: this token is {who['name']}'s and can write only to {', '.join(owners)}")
 
 
 def check_remote(api: HfApi, repo: Repo, args: PublishArguments) -> None:

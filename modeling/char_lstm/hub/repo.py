@@ -55,7 +55,7 @@ def check_ids(repo_ids: list[str]) -> None:
     for repo_id in repo_ids:
         validate_repo_id(repo_id)
         if "/" not in repo_id:
-            raise PublishError(f"{repo_id}: say whose it is, as in USER/{repo_id}")
+            raise PublishError(f"{repo_id}: name its owner, as in USER/{repo_id}")
 
 
 def retried(call: Callable[..., Answer], *args, **options) -> Answer:

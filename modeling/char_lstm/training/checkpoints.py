@@ -50,10 +50,10 @@ def claim(recipe: TrainingArguments, corpus: DatasetDict) -> Path | None:
         write_json(output_dir / RUN_RECORD, record)
         for checkpoint in output_dir.glob("checkpoint-*"):
             if not is_whole(checkpoint):  # an older one too, half removed: it would count among those to keep
-                logger.warning("%s is not whole; leaving it out", checkpoint)
+                logger.warning("%s is incomplete; skipping it", checkpoint)
                 shutil.rmtree(checkpoint)
     if whole := last_whole_checkpoint(output_dir):
-        logger.info("going on from %s", whole)
+        logger.info("resuming from %s", whole)
     return whole
 
 
@@ -98,7 +98,7 @@ def reporting_failed_write(what: str, output_dir: str | Path) -> Iterator[None]:
         last = last_whole_checkpoint(Path(output_dir))
         raise TrainingError(
             f"cannot write {what} into {output_dir}: {error}. Last good checkpoint: {last or 'none yet'}; "
-            "with room on the disk the same command goes on from there"
+            "once there is room on the disk, the same command resumes from there"
         ) from error
 
 

@@ -95,7 +95,9 @@ def distil(recipe, rows: Dataset, tokenizer: PreTrainedTokenizerFast) -> tuple[D
         folder = checkpoint_folder(teacher, None)
         decoder, alphabet = load_decoder(folder)
         if alphabet.get_vocab() != tokenizer.get_vocab():
-            raise CheckpointError(f"the teacher {teacher} has another alphabet than the text; train it on the same one")
+            raise CheckpointError(
+                f"the teacher {teacher} has a different alphabet from the text; train it on this text"
+            )
         decoders.append(decoder)
         digest.update((folder / "model.safetensors").read_bytes())
     ids = ids_of(rows, tokenizer)

@@ -54,7 +54,7 @@ def evaluate(model, tokenizer, split: Dataset) -> dict:
     rows = [encoding.ids for encoding in encodings]
     ids = [character for row in rows for character in row]
     if not ids:
-        raise CorpusError("nothing is left of the split in the alphabet of the model")
+        raise CorpusError("the split has no characters in the alphabet of the model")
     nats_per_char = score_carried(model, ids) / len(ids)
     return {
         "characters": len(ids),

@@ -66,9 +66,9 @@ def read_recipe(name: str) -> dict[str, Any]:
         settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except FileNotFoundError:
         names = ", ".join(sorted(packaged))
-        raise TrainingError(f"--config {name}: no such file, and no packaged recipe; there are {names}") from None
+        raise TrainingError(f"--config {name}: no such file or packaged recipe; choose one of {names}") from None
     except yaml.YAMLError as error:
-        raise TrainingError(f"{path} is no YAML: {error}") from error
+        raise TrainingError(f"{path} is not YAML: {error}") from error
     if not isinstance(settings, dict):
         raise TrainingError(f"{path} should hold lines of `setting: value`")
     if unknown := settings.keys() - {entry.name for entry in dataclasses.fields(Recipe)}:

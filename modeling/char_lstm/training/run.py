@@ -43,8 +43,8 @@ def train(recipe: Recipe) -> CharTrainer:
     """Trains by a recipe and leaves the model in its output folder."""
     if recipe.n_gpu > 1:
         raise TrainingError(
-            f"{recipe.n_gpu} GPUs want a process each: torchrun --nproc_per_node {recipe.n_gpu} scripts/train.py with "
-            "the same arguments; or choose one of them: CUDA_VISIBLE_DEVICES=0"
+            f"{recipe.n_gpu} GPUs need one process each: torchrun --nproc_per_node {recipe.n_gpu} scripts/train.py "
+            "with the same arguments; or choose one of them: CUDA_VISIBLE_DEVICES=0"
         )
     set_seed(recipe.seed)
     with recipe.main_process_first(local=recipe.save_on_each_node):  # the others find the corpus and the claim

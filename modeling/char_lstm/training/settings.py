@@ -20,11 +20,11 @@ class DataSettings:
 
     config: str | None = setting(None, "A recipe: the name of a packaged one, or a YAML file of these settings.")
     dataset: str | None = setting(None, "A folder written by build_corpus.py or an id on the Hub (default: Alice).")
-    train_split: str = setting("train", "`train+validation` for a final run, which holds out the test split alone.")
-    streaming: bool = setting(False, "Read the dataset, files or a Hub id, as it is needed; takes --max_steps.")
-    text_column: str = setting("text", "A stream's column of text.")
+    train_split: str = setting("train", "`train+validation` for a final run, which holds out only the test split.")
+    streaming: bool = setting(False, "Read the dataset (files or a Hub id) as needed; requires --max_steps.")
+    text_column: str = setting("text", "A stream's text column.")
     tokenizer: str | None = setting(
-        None, "A stream's tokenizer, in a folder or on the Hub, unless --init_from brings it."
+        None, "A stream's tokenizer, in a folder or on the Hub, unless --init_from provides it."
     )
 
 
@@ -37,9 +37,9 @@ class ModelSettings:
     )
     cell_type: str = setting("lstm", "The recurrent cell: lstm, gru or rnn.")
     embedding_size: int = setting(0, "Width of the character vectors; 0: one-hot.")
-    hidden_size: int = setting(256, "Units of a layer.")
+    hidden_size: int = setting(256, "Units per layer.")
     num_hidden_layers: int = setting(2, "Recurrent layers.")
-    input_dropout: float = setting(0.1, "Dropout on the input; on one-hots it drops whole characters.")
+    input_dropout: float = setting(0.1, "Dropout on the input; with one-hot input it drops whole characters.")
     hidden_dropout: float = setting(0.1, "Dropout between the layers.")
     output_dropout: float = setting(0.0, "Dropout before the dense layer.")
     locked_dropout: bool = setting(False, "Drop the same units at every character of a row.")
@@ -49,7 +49,7 @@ class ModelSettings:
 class ReadingSettings:
     """how the text is read: joined sentences, unless one of these says otherwise"""
 
-    row_length: int = setting(128, "Join consecutive sentences to rows of about this length; 0: one sentence a row.")
+    row_length: int = setting(128, "Join consecutive sentences into rows of about this length; 0: one sentence a row.")
     window_length: int = setting(0, "Random windows of this many characters with one target each; 0: sentences.")
     stateful: bool = setting(
         False, "Read as many stretches side by side as a batch has rows, and carry the state along each."
@@ -81,18 +81,18 @@ class RunSettings:
 
     output_dir: str | None = setting("runs/alice", "Checkpoints, logs, and the model.")
     num_train_epochs: float = setting(100, "Passes over the training rows.")
-    per_device_train_batch_size: int = setting(8, "Rows of a batch.")
-    per_device_eval_batch_size: int = setting(64, "Rows of an evaluation batch.")
+    per_device_train_batch_size: int = setting(8, "Rows per batch.")
+    per_device_eval_batch_size: int = setting(64, "Rows per evaluation batch.")
     learning_rate: float = setting(3e-3, "AdamW's peak learning rate.")
     lr_scheduler_type: str = setting("cosine", "How the learning rate changes.")
-    warmup_steps: float = setting(0.05, "Steps of rising learning rate; below 1 a share of all.")
-    weight_decay: float = setting(0.1, "AdamW's weight decay, on matrices alone.")
+    warmup_steps: float = setting(0.05, "Steps of rising learning rate; below 1: a share of all steps.")
+    weight_decay: float = setting(0.1, "AdamW's weight decay, on matrices only.")
     max_grad_norm: float = setting(1.0, "Gradients are clipped to this norm.")
     eval_strategy: str = setting("epoch", "When to measure the loss on the validation split.")
     save_strategy: str = setting("epoch", "When to write a checkpoint.")
     logging_strategy: str = setting("epoch", "When to log the training loss.")
-    save_total_limit: int | None = setting(2, "Checkpoints kept: one may be torn.")
-    prediction_loss_only: bool = setting(True, "Evaluation needs the loss alone.")
+    save_total_limit: int | None = setting(2, "Checkpoints kept; more than one, in case the last is incomplete.")
+    prediction_loss_only: bool = setting(True, "Evaluation needs only the loss.")
     use_cache: bool = setting(True, "Saved with the model, which then returns its state.")
     logging_nan_inf_filter: bool = setting(False, "Whether a diverged loss is left out of the log.")
     ddp_find_unused_parameters: bool | None = setting(False, "Every weight is used.")
@@ -107,17 +107,17 @@ class IntentSettings:
     """the phrasings and the model"""
 
     train_file: str = setting(str(INTENTS / "train.csv"), "A CSV file of text and intent.")
-    test_file: str = setting(str(INTENTS / "test.csv"), "The same, of other phrasings.")
+    test_file: str = setting(str(INTENTS / "test.csv"), "The same, with other phrasings.")
     held_out: float = setting(0.0, "Measure on this share of the training phrasings and leave the test file alone.")
-    unit: Literal["word", "char"] = setting("word", "What the model reads one by one.")
+    unit: Literal["word", "char"] = setting("word", "What the model reads one at a time.")
     init_from: str | None = setting(None, "Start from this language model (folder or id): its unit, sizes and weights.")
     cell_type: str = setting("lstm", "The recurrent cell: lstm, gru or rnn.")
     embedding_size: int = setting(128, "Width of the word vectors; 0: one-hot.")
-    hidden_size: int = setting(128, "Units of a layer.")
+    hidden_size: int = setting(128, "Units per layer.")
     num_hidden_layers: int = setting(1, "Recurrent layers.")
     input_dropout: float = setting(0.5, "Dropout on the input.")
     hidden_dropout: float = setting(0.1, "Dropout between the layers.")
-    word_dropout: float = setting(0.2, "Share of the words that a batch makes unknown.")
+    word_dropout: float = setting(0.2, "Share of the words made unknown in each batch.")
     json: str | None = setting(None, "Write the figures to this file too.")
 
 
@@ -127,11 +127,11 @@ class IntentRunSettings:
 
     output_dir: str | None = setting("runs/intents", "Where the model goes.")
     num_train_epochs: float = setting(40, "Passes over the training phrasings.")
-    per_device_train_batch_size: int = setting(32, "Phrasings of a batch.")
+    per_device_train_batch_size: int = setting(32, "Phrasings per batch.")
     learning_rate: float = setting(3e-3, "AdamW's peak learning rate.")
     lr_scheduler_type: str = setting("cosine", "How the learning rate changes.")
-    warmup_steps: float = setting(0.05, "Steps of rising learning rate; below 1 a share of all.")
-    weight_decay: float = setting(0.1, "AdamW's weight decay, on matrices alone.")
+    warmup_steps: float = setting(0.05, "Steps of rising learning rate; below 1: a share of all steps.")
+    weight_decay: float = setting(0.1, "AdamW's weight decay, on matrices only.")
     label_smoothing_factor: float = setting(0.1, "Share of the target given to all classes.")
     use_cache: bool = setting(True, "Saved with the model, which then returns its state.")
     save_strategy: str = setting("no", "A run is too short to be interrupted.")

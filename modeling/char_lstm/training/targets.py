@@ -29,7 +29,7 @@ def soft_targets(recipe, rows: Dataset, tokenizer: PreTrainedTokenizerFast) -> t
     if not recipe.teachers:
         return rows, targets
     if targets is None:
-        raise TrainingError("--teachers teach by soft targets: set --ngram_smoothing above 0, or take a shorter text")
+        raise TrainingError("--teachers needs soft targets: set --ngram_smoothing above 0, or use a shorter text")
     generated, by_teachers = distil(recipe, rows, tokenizer)
     logger.info("the teachers generated %d characters", len(by_teachers))
     return concatenate_datasets([rows, generated]), np.concatenate([targets, by_teachers])

@@ -1,13 +1,13 @@
-"""The verbs of the command line, a module each, with a `main(argv)`; its docstring is its help.
+"""The verbs of the command line, one module each, with a `main(argv)`; its docstring is its help.
 
-A verb imports what is heavy when it runs, so that its help opens at once.
+A verb imports heavy modules only when it runs, so that its help opens at once.
 """
 
 VERBS = {
     "build": "turn any text into a corpus",
     "train": "train a model on a corpus",
     "evaluate": "measure how well a model predicts a corpus",
-    "generate": "write characters with a model",
+    "generate": "generate text with a model",
     "classify": "train an intent classifier, or name the intent of a text",
     "inspect": "show on one page what a model does while it reads a text",
     "package": "make a folder that can be published from a finished run",

@@ -19,13 +19,13 @@ class BuildArguments:
     output_dir: str = field(metadata={"help": "Where the corpus goes; an older corpus there is replaced."})
     text: str | None = setting(None, "A text file or a URL (default: Alice, downloaded).")
     dataset_name: str | None = setting(None, "A dataset on the Hub instead of a text.")
-    text_column: str = setting("text", "The dataset's column of text.")
+    text_column: str = setting("text", "The dataset's text column.")
     sequence: Literal["sentence", "packed"] = setting(
         "sentence", "A row holds one sentence, or as many whole ones as fit."
     )
-    max_length: int = setting(512, "Characters of a row, with the newline that starts it.")
+    max_length: int = setting(512, "Characters per row, including the newline that starts it.")
     keep_punctuation: bool = setting(False, "Keep punctuation and symbols; the text's lines are the rows.")
-    keep_case: bool = setting(False, "Keep upper case apart from lower case.")
+    keep_case: bool = setting(False, "Keep upper and lower case distinct.")
 
 
 def main(argv: list[str]) -> None:

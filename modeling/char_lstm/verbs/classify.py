@@ -1,4 +1,4 @@
-"""An intent classifier: a recurrent network reads a request word by word, and a dense layer names what is wanted.
+"""An intent classifier: a recurrent network reads a request word by word, and a dense layer names the intent.
 
     char-lstm classify train --output_dir runs/intents
     char-lstm classify train --output_dir runs/from_alice --init_from modeling/pretrained/alice

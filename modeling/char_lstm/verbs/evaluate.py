@@ -2,8 +2,8 @@
 
     char-lstm evaluate --model modeling/pretrained/alice --dataset data/alice --json evaluation.json
 
-Every character of the split counts once, newlines included, the first given a newline before it.
-`nats_per_char` carries the state through the text in order, `nats_per_char_reset` starts anew at each row.
+Every character of the split counts once, newlines included; the first is predicted from a newline.
+`nats_per_char` carries the state through the text in order; `nats_per_char_reset` resets it at each row.
 """
 
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Writes characters with a trained model, by default 500 of them with the packaged Alice.
+"""Generates text with a trained model, by default 500 characters with the packaged Alice.
 
     char-lstm generate
     char-lstm generate --prompt "Alice was" --seed 7 --temperature 0.5
@@ -26,13 +26,13 @@ def read_command(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
     parser.add_argument("--model", help="a folder or an id on the Hub (default: the packaged Alice)")
     prompt = parser.add_mutually_exclusive_group()
-    prompt.add_argument("--prompt", default="", help="the text to go on from (default: none)")
-    prompt.add_argument("--prompt_from_text", type=Path, metavar="FILE", help="go on from a random sentence of FILE")
-    parser.add_argument("--seed", type=int, help="the same seed writes the same text (default: drawn and shown)")
+    prompt.add_argument("--prompt", default="", help="the text to continue (default: none)")
+    prompt.add_argument("--prompt_from_text", type=Path, metavar="FILE", help="continue a random sentence from FILE")
+    parser.add_argument("--seed", type=int, help="the same seed writes the same text (default: random, and shown)")
     parser.add_argument("--max_new_tokens", type=int, help="characters to write (default: the model's, 500)")
     parser.add_argument("--temperature", type=float, help="below 1 safer, above 1 wilder, 0 always the likeliest")
     parser.add_argument("--top_k", type=int, help="choose among the k likeliest characters; 0: among all")
-    parser.add_argument("--top_p", type=float, help="choose among the likeliest that hold this much probability")
+    parser.add_argument("--top_p", type=float, help="choose among the likeliest that together have this probability")
     return parser.parse_args(argv)
 
 
@@ -42,7 +42,7 @@ def random_sentence(path: Path, tokenizer, seed: int) -> str:
     text = re.sub(r"(?<=\S)[ \t]*\n(?=[ \t]*\S)", " ", text)  # a line break inside a paragraph ends no sentence
     sentences = normalise(tokenizer, text).splitlines(keepends=True)
     if not sentences:
-        raise ValueError(f"{path} holds no sentence")
+        raise ValueError(f"{path} contains no sentence")
     return random.Random(seed).choice(sentences)
 
 

@@ -3,8 +3,8 @@
     char-lstm inspect --text "Alice was beginning to get very tired" --output page.html
     char-lstm inspect --text "$(cat review.txt)" --model runs/mine --output page.html
 
-The page needs no network: open it in a browser, choose a character by a click or the arrow keys. `page.html#42` opens
-at the 43rd character.
+The page needs no network: open it in a browser, and select a character with a click or the arrow keys.
+`page.html#42` opens at the 43rd character.
 """
 
 import argparse

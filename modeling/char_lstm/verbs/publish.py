@@ -4,10 +4,10 @@
     char-lstm publish --model modeling/pretrained/alice --repo_id USER/alice-char-lstm --tag v1 \\
         --dataset data/alice --dataset_repo_id USER/alice --space_id USER/alice-writes
 
-The token comes from `hf auth login` or HF_TOKEN. Everything is assembled and tried out here before the first byte is
-sent. Running the same command again sends only what is missing, so a run that was cut off is simply run again.
+The token comes from `hf auth login` or HF_TOKEN. Everything is assembled and tried out locally before the first byte
+is sent. Running the same command again sends only what is missing, so after an interruption just run it again.
 
-Exit status: 0 done; 1 the Hub or the connection failed, so try again later; 2 something has to be put right first.
+Exit status: 0 done; 1 the Hub or the connection failed, so try again later; 2 something has to be fixed first.
 """
 
 from ..arguments import parse

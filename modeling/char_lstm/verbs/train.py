@@ -6,7 +6,7 @@
     char-lstm train --output_dir runs/alice --push_to_hub --hub_model_id USER/alice-char-lstm
 
 `--push_to_hub` tests, packages and publishes the result. The command line overrides the recipe, and the recipe the
-defaults. Run the same command again after an interruption and it goes on from the last whole checkpoint.
+defaults. Run the same command again after an interruption and it resumes from the last complete checkpoint.
 """
 
 import logging
@@ -33,7 +33,7 @@ def main(argv: list[str]) -> None:
     try:
         trainer = train(recipe)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt("; the same command goes on from the last checkpoint") from None
+        raise KeyboardInterrupt("; the same command resumes from the last checkpoint") from None
     if publishes and trainer.is_world_process_zero():
         publish_result(recipe)
 

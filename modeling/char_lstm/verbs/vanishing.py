@@ -16,7 +16,7 @@ from ..training.settings import setting
 
 @dataclass
 class VanishingArguments:
-    text: str = field(metadata={"help": "A text file; 600 characters of its middle are read."})
+    text: str = field(metadata={"help": "A text file; 600 characters from its middle are read."})
     models: list[str] | None = field(
         default=None,
         metadata={"help": "Trained models: folders or ids on the Hub (default: the packaged RNN, LSTM, GRU)."},

@@ -99,7 +99,9 @@ def open_corpus(recipe) -> tuple[DatasetDict, PreTrainedTokenizerFast]:
             source = snapshot_download(source, repo_type="dataset", allow_patterns="tokenizer*")
         except (OSError, ValueError) as error:
             reason = str(error).strip().splitlines()[0]
-            raise CorpusError(f"--dataset {source}: no such folder here, and the Hub gives none: {reason}") from error
+            raise CorpusError(
+                f"--dataset {source}: not a local folder, and could not be loaded from the Hub: {reason}"
+            ) from error
     return load_corpus(recipe.dataset), PreTrainedTokenizerFast.from_pretrained(source)
 
 
@@ -107,6 +109,6 @@ def reencode(split: Dataset, tokenizer: PreTrainedTokenizerFast) -> Dataset:
     """A split encoded by another tokenizer; characters that its alphabet lacks are named and left out."""
     text = normalise(tokenizer, "".join(split["text"]))
     if not text.strip():
-        raise TrainingError("nothing is left of the text in the alphabet of the model to start from")
+        raise TrainingError("the text has no characters in the alphabet of the model to start from")
     max_length = len(split[0]["input_ids"])
     return encoded_rows(cut_rows(text, max_length), tokenizer, max_length)

@@ -185,7 +185,7 @@ class TestTrainingAndPublishing:
         ("token", "arguments", "complaint"),
         [
             ("hf_read", (), "this token may only read"),
-            ("hf_other", (), "writes to other"),
+            ("hf_other", (), "can write only to other"),
             ("hf_write", ("--hub_model_id", "mine"), "name its owner"),
             ("hf_write", ("--hub_model_id", ""), "needs --hub_model_id"),
         ],

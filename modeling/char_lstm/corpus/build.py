@@ -18,11 +18,9 @@ from transformers import PreTrainedTokenizerFast
 from ..errors import CorpusError
 from ..files import replaced_folder
 from ..tokenization_char_lstm import build_tokenizer, fold
-from .sequences import FEATURES, MAX_LENGTH, cut_rows, encode_rows, fold_in_place, lengths_of
+from .sequences import FEATURES, MAX_LENGTH, ROWS_AT_ONCE, cut_rows, encode_rows, fold_in_place, lengths_of
 from .sources import read_lines
 from .text import clean_blocks, cut_blocks
-
-ROWS_AT_ONCE = 1000
 
 
 def build_corpus(

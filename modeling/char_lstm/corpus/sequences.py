@@ -4,9 +4,10 @@ import re
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from datasets import Dataset, Features, List, Value
+from datasets import Dataset, Features, List, Value, concatenate_datasets
 from transformers import PreTrainedTokenizerFast
 
+ROWS_AT_ONCE = 1000  # that are encoded together
 MAX_LENGTH = 512  # ids of a row, with the newline that starts it
 
 FEATURES = Features(
@@ -65,8 +66,11 @@ def encode_rows(rows: dict, tokenizer: PreTrainedTokenizerFast, max_length: int)
 
 
 def encoded_rows(texts: list[str], tokenizer: PreTrainedTokenizerFast, max_length: int) -> Dataset:
-    """`encode_rows` as a data set in memory, whose arrays have the types of FEATURES: naming these would copy them."""
-    return Dataset.from_dict(encode_rows({"text": texts}, tokenizer, max_length))
+    """`encode_rows` as a data set in memory, a part at a time, whose arrays have the types of FEATURES."""
+    parts = [texts[start : start + ROWS_AT_ONCE] for start in range(0, len(texts), ROWS_AT_ONCE)] or [[]]
+    return concatenate_datasets(
+        [Dataset.from_dict(encode_rows({"text": part}, tokenizer, max_length)) for part in parts]
+    )
 
 
 def lengths_of(rows: Dataset) -> np.ndarray:

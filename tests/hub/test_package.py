@@ -107,7 +107,8 @@ def test_the_card_names_the_alphabet_and_denies_only_what_it_lacks(packaged, run
     cli.run("package", ["--run", str(run), "--output_dir", str(tmp_path / "other")])
     card = ModelCard.load(tmp_path / "other" / "README.md").text
     assert f"white space and `{''.join(sorted(others))}`." in card
-    assert "no punctuation" not in card and "no upper case" not in card
+    assert "no punctuation" not in card
+    assert "no upper case" not in card
 
 
 def test_the_card_of_a_student_names_its_teachers(run, packaged, tmp_path):

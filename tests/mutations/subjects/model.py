@@ -83,8 +83,8 @@ MUTATIONS = [
     Mutation(
         "loss counts pads",
         "char_lstm.modeling_char_lstm:CharLstmForCausalLM.forward",
-        "            if attention_mask is not None:\n                labels",
-        "            if False:\n                labels",
+        "            if attention_mask is not None and",
+        "            if False and",
         "tests/test_modeling.py::TestPadding",
     ),
     Mutation(
@@ -208,9 +208,9 @@ MUTATIONS = [
     ),
     Mutation(
         "the recurrent state in half precision",
-        "char_lstm.layers_char_lstm:without_autocast",
-        "active = torch.is_autocast_enabled(device.type)",
-        "active = False",
+        "char_lstm.modeling_char_lstm:CharLstmModel._run_layers",
+        "enabled=False",
+        "enabled=True",
         "tests/test_modeling.py::TestOnACard",
     ),
     Mutation(

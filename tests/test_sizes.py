@@ -19,7 +19,6 @@ PRODUCT = sorted(
 PYTHON = [path for path in PRODUCT if path.suffix == ".py"]
 LONGEST_FILE, LONGEST_FUNCTION, LARGEST_PRODUCT = 350, 50, 7600  # lines
 PAGES = {ROOT / "README.md": 150} | dict.fromkeys(sorted((ROOT / "docs").glob("*.md")), 200)
-PAGES[ROOT / "docs" / "packaging.md"] = 300  # a list of traps to look things up in
 SAME_PROMISE = {  # names that several functions share, as they promise the same of different things
     "main": "runs a verb, or the command",
     "nats_per_char": "what a text's characters cost on average, under n-gram models or an exported step",

@@ -39,8 +39,7 @@ def decoder_can_generate(model, generation_config: GenerationConfig | None, kwar
 def start_empty_prompts(ids: Tensor, mask: Tensor, bos: int | None) -> tuple[Tensor, Tensor]:
     """Ids and mask, (batch, time) each, with bos as the last character of every row that had none.
 
-    Raises:
-        ValueError: there is such a row and no bos.
+    Raises ValueError where such a row has no bos to start from.
     """
     empty = mask.sum(dim=1) == 0  # (batch,)
     if not empty.any():

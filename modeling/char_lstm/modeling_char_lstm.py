@@ -214,12 +214,11 @@ class CharLstmForCausalLM(CharLstmPreTrainedModel, GenerationMixin):
         Args:
             labels: (batch, time), unshifted; one counts if it is not -100, and it and the character before it are real.
             num_items_in_batch: among `kwargs`, the labels of a training step that are not -100, the first column left
-                out. This batch then has their share in it as its weight, whatever of them its pads exclude.
+                out; the loss is then the mean times this batch's share in them, whatever of it the pads exclude.
             logits_to_keep: how many last positions (0: all), or which, get logits.
 
         Returns:
-            `loss` in nats per counted character, times the batch's weight, if any; `logits` (batch, time, vocab),
-            `past_key_values`, `hidden_states`.
+            `loss` in nats per counted character, `logits` (batch, time, vocab), `past_key_values`, `hidden_states`.
         """
         read = (input_ids, attention_mask, past_key_values, inputs_embeds, use_cache)
         outputs = self.model(*read, return_dict=True, **kwargs)

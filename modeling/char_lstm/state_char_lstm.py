@@ -49,17 +49,14 @@ class RecurrentCache(Cache):
     """The recurrent state of a whole model, as `past_key_values`. `forward` returns a new one and changes none.
 
     Args:
-        states: (h, c) of each layer, each (batch, hidden); h twice in cells without a cell state. Or what iterating
-            over a cache gives.
+        states: (h, c) of each layer, each (batch, hidden), h twice in cells without a cell state; or as a cache iterates.
         seen: characters read so far, pads included.
     """
 
     layers: list[RecurrentCacheLayer]  # type: ignore[assignment]  # the base class allows other kinds
 
     def __init__(self, states: Iterable[tuple[Tensor, ...]], seen: int = 0):
-        super().__init__(
-            layers=[RecurrentCacheLayer(h, c, int(read[0][0]) if read else seen) for h, c, *read in states]
-        )
+        super().__init__([RecurrentCacheLayer(h, c, int(read[0][0]) if read else seen) for h, c, *read in states])
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         """(h, c, seen) of each layer, `seen` for each row, (batch,): `nn.DataParallel` joins caches along the rows."""

@@ -206,6 +206,17 @@ class TestEmptyPrompt:
         alone = model.generate(**tokenizer("\n", return_tensors="pt"), do_sample=False)
         assert torch.equal(together[0, -8:], alone[0, -8:])
 
+    @pytest.mark.parametrize("beams", [1, 2])
+    def test_without_a_bos_there_must_be_a_character_to_start_from(self, model, tokenizer, beams):
+        prompts = tokenizer(["a", "the lamp"], return_tensors="pt", padding=True)
+        asked = {"do_sample": False, "num_beams": beams}
+        expected = model.generate(**prompts, **asked)
+        model.config.bos_token_id = model.generation_config.bos_token_id = None
+        assert torch.equal(model.generate(**prompts, **asked), expected)
+        for texts in (["", "the lamp"], [""]):
+            with pytest.raises(ValueError, match="no bos_token_id to start it from"):
+                model.generate(**tokenizer(texts, return_tensors="pt", padding=True), **asked)
+
 
 @pytest.mark.parametrize("asked", HONOURED)
 def test_our_loop_writes_what_the_librarys_own_writes(model, batch, library_loop, asked):

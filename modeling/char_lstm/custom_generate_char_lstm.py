@@ -36,11 +36,19 @@ def decoder_can_generate(model, generation_config: GenerationConfig | None, kwar
     )
 
 
-def start_empty_prompts(ids: Tensor, mask: Tensor, bos: int) -> tuple[Tensor, Tensor]:
-    """Ids and mask, (batch, time) each, with bos as the last character of every row that had none."""
+def start_empty_prompts(ids: Tensor, mask: Tensor, bos: int | None) -> tuple[Tensor, Tensor]:
+    """Ids and mask, (batch, time) each, with bos as the last character of every row that had none.
+
+    Raises ValueError where such a row has no bos to start from.
+    """
+    empty = mask.sum(dim=1) == 0  # (batch,)
+    if not empty.any():
+        return ids, mask
+    if bos is None:
+        raise ValueError("a prompt has no characters, and the configuration no bos_token_id to start it from")
     if ids.shape[1] == 0:
         ids, mask = ids.new_zeros(len(ids), 1), mask.new_zeros(len(ids), 1)  # (batch, 1)
-    ids, mask, empty = ids.clone(), mask.clone(), mask.sum(dim=1) == 0  # empty: (batch,)
+    ids, mask = ids.clone(), mask.clone()
     ids[empty, -1], mask[empty, -1] = bos, 1
     return ids, mask
 

@@ -17,11 +17,13 @@ from transformers.modeling_outputs import (
     CausalLMOutputWithPast,
     SequenceClassifierOutputWithPast,
 )
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 from transformers.utils import can_return_tuple
+from transformers.utils.generic import maybe_autocast
 
 from .configuration_char_lstm import CharLstmConfig, unlink_code
 from .custom_generate_char_lstm import decode_prompts, decoder_can_generate, start_empty_prompts
-from .layers_char_lstm import RECURRENT_LAYERS, Padding, RecurrentStack, make_dropout, without_autocast
+from .layers_char_lstm import RECURRENT_LAYERS, Padding, RecurrentStack, make_dropout
 from .state_char_lstm import RecurrentCache
 
 
@@ -83,8 +85,10 @@ class CharLstmModel(CharLstmPreTrainedModel):
         if self.config.embedding_size == 0:
             self.embed_tokens.weight.requires_grad_(False)
         for layer in self.modules():
-            if isinstance(layer, nn.RNNBase) and len({w.untyped_storage().data_ptr() for w in layer.parameters()}) > 1:
-                layer.flatten_parameters()
+            if isinstance(layer, nn.RNNBase):
+                whole = [weight for weight in layer.parameters() if type(weight.data) is Tensor]  # no shards
+                if len({weight.untyped_storage().data_ptr() for weight in whole}) > 1:
+                    layer.flatten_parameters()
         return super().train(mode)
 
     @can_return_tuple
@@ -113,9 +117,15 @@ class CharLstmModel(CharLstmPreTrainedModel):
 
         Raises:
             ValueError: both or neither of `input_ids` and `inputs_embeds`.
+            TypeError: `past_key_values` is no recurrent state.
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("pass either input_ids or inputs_embeds")
+        if past_key_values is not None and not hasattr(past_key_values, "states"):
+            raise TypeError(
+                f"past_key_values is a {type(past_key_values).__name__}, but a recurrent model has no keys and values: "
+                "pass the past_key_values that this model returned, or leave it out to start from zeros"
+            )
         if use_cache is None:
             use_cache = self.config.use_cache and not self.training
         if output_hidden_states is None:
@@ -144,7 +154,7 @@ class CharLstmModel(CharLstmPreTrainedModel):
 
         in_segments = self.layers.gradient_checkpointing and self.training
         run = self.layers.run_in_segments if in_segments else self.layers
-        with without_autocast(embedded.device):
+        with maybe_autocast(embedded.device.type, enabled=False):  # a cell state counts far, bfloat16 has eight bits
             flat = run(padding.compact(embedded), *state, padding=padding, dropouts=dropouts, every_layer=every_layer)
 
         outputs, after = flat[: -len(state)], flat[-len(state) :]
@@ -163,6 +173,7 @@ class CharLstmForCausalLM(CharLstmPreTrainedModel, GenerationMixin):
         dropout = make_dropout(config.output_dropout, locked=config.locked_dropout)
         self.output_dropout = dropout if config.output_dropout else None
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size)
+        self.loss_type = "ForCausalLM"  # the library reads it off the class's name, and a subclass has another
         self.post_init()
 
     @classmethod
@@ -202,6 +213,8 @@ class CharLstmForCausalLM(CharLstmPreTrainedModel, GenerationMixin):
 
         Args:
             labels: (batch, time), unshifted; one counts if it is not -100, and it and the character before it are real.
+            num_items_in_batch: among `kwargs`, the labels of a training step that are not -100, the first column left
+                out; the loss is then the mean times this batch's share in them, whatever of it the pads exclude.
             logits_to_keep: how many last positions (0: all), or which, get logits.
 
         Returns:
@@ -217,8 +230,11 @@ class CharLstmForCausalLM(CharLstmPreTrainedModel, GenerationMixin):
 
         loss = None
         if labels is not None:
-            if attention_mask is not None:
-                labels = _without_pads(labels, attention_mask[:, -labels.shape[1] :])
+            if attention_mask is not None and kwargs.get("shift_labels") is None:
+                given, labels = labels, _without_pads(labels, attention_mask[:, -labels.shape[1] :])
+                if kwargs.get("num_items_in_batch") is not None:
+                    share = _count_targets(labels) / _count_targets(given)
+                    kwargs["num_items_in_batch"] = kwargs["num_items_in_batch"] * share
             loss = self.loss_function(logits=logits, labels=labels, vocab_size=self.config.vocab_size, **kwargs)
 
         return CausalLMOutputWithPast(loss, logits, outputs.past_key_values, outputs.hidden_states)
@@ -232,12 +248,18 @@ def _without_pads(labels: Tensor, attention_mask: Tensor) -> Tensor:
     return labels.masked_fill(~predicted, -100)
 
 
+def _count_targets(labels: Tensor) -> Tensor:
+    """How many labels of (batch, time) are predicted, as the Trainer counts them; at least one."""
+    return labels[:, 1:].ne(-100).sum().clamp(min=1)
+
+
 class CharLstmForSequenceClassification(CharLstmPreTrainedModel):
     """The classifier: `CharLstmModel` reads a text to its end, and one dense layer scores the classes from there."""
 
     def __init__(self, config: CharLstmConfig):
         super().__init__(config)
         self.num_labels = config.num_labels
+        self.loss_type = "ForSequenceClassification"
         self.model = CharLstmModel(config)
         self.score = nn.Linear(config.hidden_size, config.num_labels)  # type: ignore[arg-type]  # never None by now
         self.post_init()
@@ -274,6 +296,7 @@ class CharLstmForSequenceClassification(CharLstmPreTrainedModel):
         return SequenceClassifierOutputWithPast(loss, logits, state, outputs.hidden_states)
 
 
+MODEL_FOR_CAUSAL_LM_MAPPING_NAMES["char_lstm"] = "CharLstmForCausalLM"  # or label smoothing does not shift the labels
 CharLstmModel.register_for_auto_class("AutoModel")
 CharLstmForCausalLM.register_for_auto_class("AutoModelForCausalLM")
 CharLstmForSequenceClassification.register_for_auto_class("AutoModelForSequenceClassification")

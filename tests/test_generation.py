@@ -14,8 +14,8 @@ from transformers.generation import TopKLogitsWarper, TopPLogitsWarper
 
 from char_lstm import CharLstmForCausalLM, generate_text, stream_text
 from char_lstm.cells import CELL_STEPS, initial_state, unroll
-from char_lstm.decoder_char_lstm import as_decoder
 from char_lstm.generation_char_lstm import choose, sample
+from char_lstm.torch_decoder_char_lstm import as_decoder
 
 PROMPT = "the lamp"
 SAMPLING = {"max_new_tokens": 40, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "suppress_tokens": [0]}

@@ -7,15 +7,15 @@ from torch import Tensor
 from transformers import GenerationConfig
 from transformers.generation import GenerateDecoderOnlyOutput, GenerationMode
 
-from .decoder_char_lstm import as_decoder, expected_shapes
 from .generation_char_lstm import decode_steps
 from .state_char_lstm import RecurrentCache
+from .torch_decoder_char_lstm import is_as_built, lay_out
 
 
 def decoder_can_generate(model, generation_config: GenerationConfig | None, kwargs: dict) -> bool:
     """Whether the decoder gives what `generate` is asked for, as the model would.
 
-    It gives text alone, on a CPU, in float32, without dropout, from the model's own weights, and it calls no hook.
+    It gives text alone, on a CPU, in float32, without dropout, and only what the model computes as it was built.
     """
     asked = copy.deepcopy(generation_config) or GenerationConfig()
     asked.update(**model.generation_config.to_dict(), defaults_only=True, allow_custom_entries=True)
@@ -28,11 +28,9 @@ def decoder_can_generate(model, generation_config: GenerationConfig | None, kwar
         and not (asked.output_scores or asked.output_logits or asked.output_hidden_states)
         and not any(kwargs.get(name) for name in others)
         and not model.training
-        and model.device.type == "cpu"
-        and model.dtype == torch.float32
+        and all(weight.device.type == "cpu" and weight.dtype == torch.float32 for weight in model.parameters())
         and not torch.is_autocast_enabled("cpu")
-        and expected_shapes(model.config).keys() <= model.state_dict().keys()
-        and not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+        and is_as_built(model)
     )
 
 
@@ -59,7 +57,7 @@ def decode_prompts(
     """
     # private: it alone knows how much of the prompt a given state has already read
     prompt_state = model._prefill(input_ids, generation_config, model_kwargs).past_key_values
-    decoder = as_decoder(model)
+    decoder = lay_out(model)
     state = decoder.resume([(output.numpy(), cell_state.numpy()) for output, cell_state in prompt_state.states])
     text, ended = input_ids, torch.zeros(len(input_ids), dtype=torch.bool)  # (batch, time), (batch,)
     ends = [criterion.eos_token_id for criterion in stopping_criteria if hasattr(criterion, "eos_token_id")]

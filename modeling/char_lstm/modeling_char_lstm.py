@@ -21,8 +21,16 @@ from transformers.utils import can_return_tuple
 
 from .configuration_char_lstm import CharLstmConfig, unlink_code
 from .custom_generate_char_lstm import decode_prompts, decoder_can_generate, start_empty_prompts
-from .layers_char_lstm import RECURRENT_LAYERS, Padding, RecurrentStack, make_dropout, without_autocast
+from .layers_char_lstm import (
+    RECURRENT_LAYERS,
+    LockedDropout,
+    Padding,
+    RecurrentStack,
+    make_dropout,
+    without_autocast,
+)
 from .state_char_lstm import RecurrentCache
+from .torch_decoder_char_lstm import remember_methods
 
 
 class CharLstmPreTrainedModel(PreTrainedModel):
@@ -277,3 +285,6 @@ class CharLstmForSequenceClassification(CharLstmPreTrainedModel):
 CharLstmModel.register_for_auto_class("AutoModel")
 CharLstmForCausalLM.register_for_auto_class("AutoModelForCausalLM")
 CharLstmForSequenceClassification.register_for_auto_class("AutoModelForSequenceClassification")
+
+remember_methods(CharLstmForCausalLM, CharLstmModel, RecurrentStack, Padding, *RECURRENT_LAYERS.values())
+remember_methods(nn.Embedding, nn.Linear, nn.Dropout, LockedDropout)

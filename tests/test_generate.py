@@ -60,10 +60,10 @@ def library_loop(monkeypatch):
 
 
 @pytest.fixture
-def forwards(model, monkeypatch):
-    """The calls of the model's forward."""
-    calls, forward = [], model.forward
-    monkeypatch.setattr(model, "forward", lambda *args, **kwargs: calls.append(1) or forward(*args, **kwargs))
+def forwards(monkeypatch):
+    """The calls of the model's forward, counted by a function that it calls: the model itself stays as it was built."""
+    calls, called = [], modeling_char_lstm.without_autocast
+    monkeypatch.setattr(modeling_char_lstm, "without_autocast", lambda device: calls.append(1) or called(device))
     return calls
 
 

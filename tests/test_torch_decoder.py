@@ -1,4 +1,4 @@
-"""A model that was changed in whatever way writes what its own forward says; one as it was built writes at full speed."""
+"""A model that was changed in whatever way writes what its own forward says; one as it was built, at full speed."""
 
 import copy
 
@@ -42,13 +42,12 @@ class Negative(nn.Module):
         return -x
 
 
-class Backwards(torch.Tensor):
-    """A weight that answers every question about it with its negative."""
+class Backwards(nn.Parameter):
+    """A weight whose products come out negative."""
 
     @classmethod
     def __torch_function__(cls, function, types, args=(), kwargs=None):
-        plain = [arg.as_subclass(torch.Tensor) if isinstance(arg, cls) else arg for arg in args]
-        output = function(*plain, **(kwargs or {}))
+        output = super().__torch_function__(function, types, args, kwargs or {})
         return -output if function is nn.functional.linear else output
 
 
@@ -91,9 +90,7 @@ CHANGES = {
     "hook_before": lambda model: model.lm_head.register_forward_pre_hook(lambda module, inputs: -inputs[0]),
     "parametrisation": lambda model: nn.utils.parametrize.register_parametrization(model.lm_head, "weight", Negative()),
     "norm_of_weights": lambda model: nn.utils.parametrizations.weight_norm(model.lm_head),
-    "weight_of_another_class": lambda model: setattr(
-        model.lm_head, "weight", nn.Parameter(model.lm_head.weight.detach().as_subclass(Backwards))
-    ),
+    "weight_of_another_class": lambda model: setattr(model.lm_head, "weight", Backwards(model.lm_head.weight.detach())),
     "weights_swapped": swap_recurrent_weights,
     "weights_unlinked": unlink_recurrent_weights,
     "no_bias": lambda model: setattr(model.lm_head, "bias", None),
@@ -184,7 +181,7 @@ def test_a_model_under_an_adapter_writes_what_the_adapter_says(model, tokenizer)
     text = generate_text(adapted, tokenizer, PROMPT, temperature=0)
     assert_writes_what_forward_says(adapted, tokenizer)
     merged = adapted.merge_and_unload()
-    assert isinstance(as_decoder(merged), CharLstmDecoder)
+    assert_writes_what_forward_says(merged, tokenizer)
     assert generate_text(merged, tokenizer, PROMPT, temperature=0) == text
 
 

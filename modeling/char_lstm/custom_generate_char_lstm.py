@@ -5,23 +5,45 @@ import copy
 import torch
 from torch import Tensor
 from transformers import GenerationConfig
-from transformers.generation import GenerateDecoderOnlyOutput, GenerationMode
+from transformers.generation import GenerateDecoderOnlyOutput, GenerationMode, StopStringCriteria
 
 from .generation_char_lstm import decode_steps
 from .state_char_lstm import RecurrentCache
 from .torch_decoder_char_lstm import is_as_built, lay_out
 
 
-def decoder_can_generate(model, generation_config: GenerationConfig | None, kwargs: dict) -> bool:
+class KnownStopStrings(StopStringCriteria):
+    """The library's criterion, which reads "abcdef" before each token, for alphabets without some of these letters."""
+
+    @staticmethod
+    def clean_tokenizer_vocab(tokenizer, static_prefix="abcdef", stop_string_matching_mode=None):
+        known = tokenizer.decode(tokenizer(static_prefix, add_special_tokens=False)["input_ids"])
+        return StopStringCriteria.clean_tokenizer_vocab(tokenizer, known, stop_string_matching_mode)
+
+
+def merge_settings(model, generation_config: GenerationConfig | None, kwargs: dict) -> GenerationConfig:
+    """What `generate` is asked for: by its arguments, else by the given configuration, else by the model's."""
+    asked = copy.deepcopy(generation_config) or GenerationConfig()
+    asked.update(**model.generation_config.to_dict(), defaults_only=True, allow_custom_entries=True)
+    asked.update(**kwargs)
+    return asked
+
+
+def replace_stop_strings(asked: GenerationConfig, kwargs: dict) -> None:
+    """Hands stop strings to a criterion that works with any alphabet."""
+    if asked.stop_strings and kwargs.get("tokenizer") is not None:
+        criterion = KnownStopStrings(kwargs["tokenizer"], asked.stop_strings)
+        kwargs["stopping_criteria"] = [*(kwargs.get("stopping_criteria") or ()), criterion]
+        kwargs["stop_strings"] = None
+
+
+def decoder_can_generate(model, asked: GenerationConfig, kwargs: dict) -> bool:
     """Whether the decoder gives what `generate` is asked for, as the model would.
 
     It gives text alone, on a CPU, in float32, without dropout, and only what the model computes as it was built.
     """
-    asked = copy.deepcopy(generation_config) or GenerationConfig()
-    asked.update(**model.generation_config.to_dict(), defaults_only=True, allow_custom_entries=True)
-    asked.update(**kwargs)
     mode = asked.get_generation_mode(kwargs.get("assistant_model"))
-    others = ("custom_generate", "synced_gpus", "tokenizer")  # stop strings need a tokenizer; custom loops get none
+    others = ("custom_generate", "synced_gpus", "tokenizer")  # custom loops get no tokenizer
     return (
         mode in (GenerationMode.GREEDY_SEARCH, GenerationMode.SAMPLE)
         and asked.use_cache is not False

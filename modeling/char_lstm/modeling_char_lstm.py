@@ -20,7 +20,13 @@ from transformers.modeling_outputs import (
 from transformers.utils import can_return_tuple
 
 from .configuration_char_lstm import CharLstmConfig, unlink_code
-from .custom_generate_char_lstm import decode_prompts, decoder_can_generate, start_empty_prompts
+from .custom_generate_char_lstm import (
+    decode_prompts,
+    decoder_can_generate,
+    merge_settings,
+    replace_stop_strings,
+    start_empty_prompts,
+)
 from .layers_char_lstm import (
     RECURRENT_LAYERS,
     LockedDropout,
@@ -190,8 +196,11 @@ class CharLstmForCausalLM(CharLstmPreTrainedModel, GenerationMixin):
         mask = kwargs.get("attention_mask")
         if inputs is not None and mask is not None and kwargs.get("inputs_embeds") is None:
             inputs, kwargs["attention_mask"] = start_empty_prompts(inputs, mask, self.config.bos_token_id)
-        if not args and decoder_can_generate(self, generation_config, kwargs):
-            kwargs["custom_generate"] = partial(decode_prompts, streamer=kwargs.get("streamer"))
+        if not args:
+            asked = merge_settings(self, generation_config, kwargs)
+            replace_stop_strings(asked, kwargs)
+            if decoder_can_generate(self, asked, kwargs):
+                kwargs["custom_generate"] = partial(decode_prompts, streamer=kwargs.get("streamer"))
         return super().generate(inputs, generation_config, *args, **kwargs)  # type: ignore[misc]  # its `self` is private
 
     @can_return_tuple

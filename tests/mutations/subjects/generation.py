@@ -195,8 +195,8 @@ MUTATIONS = [
     Mutation(
         "the weights that a layer really reads passed over",
         "char_lstm.torch_decoder_char_lstm:_anatomy",
-        '        used |= dict(enumerate(getattr(module, "_flat_weights", ())))  # what a recurrent layer really reads\n',
-        "",
+        'getattr(module, "_flat_weights", ())',
+        "()",
         "tests/test_torch_decoder.py::test_a_changed_model_writes_what_its_forward_says",
     ),
     Mutation(
@@ -229,9 +229,16 @@ MUTATIONS = [
     ),
     Mutation(
         "stop strings passed over by generate",
-        "char_lstm.custom_generate_char_lstm:decoder_can_generate",
-        '"synced_gpus", "tokenizer")',
-        '"synced_gpus")',
+        "char_lstm.custom_generate_char_lstm:replace_stop_strings",
+        'kwargs["stopping_criteria"] = ',
+        'kwargs["ignored"] = ',
         "tests/test_generate.py::test_a_stop_string_ends_a_text",
+    ),
+    Mutation(
+        "stop strings need the letters a to f",
+        "char_lstm.custom_generate_char_lstm:KnownStopStrings.clean_tokenizer_vocab",
+        "(tokenizer, known, ",
+        "(tokenizer, static_prefix, ",
+        "tests/test_generate.py::test_a_stop_string_ends_a_text_in_any_alphabet",
     ),
 ]

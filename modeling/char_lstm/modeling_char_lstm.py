@@ -22,9 +22,22 @@ from transformers.utils import can_return_tuple
 from transformers.utils.generic import maybe_autocast
 
 from .configuration_char_lstm import CharLstmConfig, unlink_code
-from .custom_generate_char_lstm import decode_prompts, decoder_can_generate, start_empty_prompts
-from .layers_char_lstm import RECURRENT_LAYERS, Padding, RecurrentStack, make_dropout
+from .custom_generate_char_lstm import (
+    decode_prompts,
+    decoder_can_generate,
+    merge_settings,
+    replace_stop_strings,
+    start_empty_prompts,
+)
+from .layers_char_lstm import (
+    RECURRENT_LAYERS,
+    LockedDropout,
+    Padding,
+    RecurrentStack,
+    make_dropout,
+)
 from .state_char_lstm import RecurrentCache
+from .torch_decoder_char_lstm import remember_methods
 
 
 class CharLstmPreTrainedModel(PreTrainedModel):
@@ -193,8 +206,11 @@ class CharLstmForCausalLM(CharLstmPreTrainedModel, GenerationMixin):
         mask = kwargs.get("attention_mask")
         if inputs is not None and mask is not None and kwargs.get("inputs_embeds") is None:
             inputs, kwargs["attention_mask"] = start_empty_prompts(inputs, mask, self.config.bos_token_id)
-        if not args and decoder_can_generate(self, generation_config, kwargs):
-            kwargs["custom_generate"] = partial(decode_prompts, streamer=kwargs.get("streamer"))
+        if not args:
+            asked = merge_settings(self, generation_config, kwargs)
+            replace_stop_strings(asked, kwargs)
+            if decoder_can_generate(self, asked, kwargs):
+                kwargs["custom_generate"] = partial(decode_prompts, streamer=kwargs.get("streamer"))
         return super().generate(inputs, generation_config, *args, **kwargs)  # type: ignore[misc]  # its `self` is private
 
     @can_return_tuple
@@ -300,3 +316,6 @@ MODEL_FOR_CAUSAL_LM_MAPPING_NAMES["char_lstm"] = "CharLstmForCausalLM"  # or lab
 CharLstmModel.register_for_auto_class("AutoModel")
 CharLstmForCausalLM.register_for_auto_class("AutoModelForCausalLM")
 CharLstmForSequenceClassification.register_for_auto_class("AutoModelForSequenceClassification")
+
+remember_methods(CharLstmForCausalLM, CharLstmModel, RecurrentStack, Padding, *RECURRENT_LAYERS.values())
+remember_methods(nn.Embedding, nn.Linear, nn.Dropout, LockedDropout)

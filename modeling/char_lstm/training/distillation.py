@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerFast
 
 from ..corpus.sequences import FEATURES, cut_rows, encoded_rows, ids_of
 from ..errors import CheckpointError
-from ..loading import checkpoint_folder, load_decoder
+from ..loading import checkpoint_folder, hash_files, load_decoder, weight_files
 from .ngram import NOTHING, KneserNey
 
 TEXTS = 256  # generated side by side
@@ -99,7 +99,7 @@ def distil(recipe, rows: Dataset, tokenizer: PreTrainedTokenizerFast) -> tuple[D
                 f"the teacher {teacher} has a different alphabet from the text; train it on this text"
             )
         decoders.append(decoder)
-        digest.update((folder / "model.safetensors").read_bytes())
+        digest.update(hash_files(weight_files(folder)).encode())
     ids = ids_of(rows, tokenizer)
     digest.update(ids.tobytes())
     counts, newline = KneserNey(ids, len(tokenizer), order), tokenizer.get_vocab()["\n"]

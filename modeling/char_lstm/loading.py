@@ -6,6 +6,7 @@ the file. The checks need no framework, so both ways in share them.
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +19,9 @@ from tokenizers import Tokenizer
 from .decoder_char_lstm import GATES, CharLstmDecoder, expected_shapes
 from .errors import CheckpointError
 from .generation_char_lstm import choose, sampling_settings
-from .tokenization_char_lstm import NEWLINE, PAD_TOKEN
+from .tokenization_char_lstm import NEWLINE
+
+logger = logging.getLogger(__name__)
 
 LEAST = {"vocab_size": 1, "embedding_size": 0, "hidden_size": 1, "num_hidden_layers": 1, "bos_token_id": 0}
 NEEDED = ("config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
@@ -43,18 +46,19 @@ def load(model_id: str | Path, *, revision: str | None = None):
     from .modeling_char_lstm import CharLstmForCausalLM
 
     folder = checkpoint_folder(model_id, revision)
-    _read_checked(folder)
+    _, generation_config, _, _ = _read_checked(folder)
     try:
-        return CharLstmForCausalLM.from_pretrained(folder).eval(), PreTrainedTokenizerFast.from_pretrained(folder)
+        model, tokenizer = CharLstmForCausalLM.from_pretrained(folder), PreTrainedTokenizerFast.from_pretrained(folder)
     except Exception as error:  # of any class: whatever the library trips over in a value that it alone reads
         names = "config.json, generation_config.json or tokenizer_config.json"
         raise CheckpointError(f"{folder}: transformers cannot use {names}: {error}") from error
+    model.generation_config.suppress_tokens = getattr(generation_config, "suppress_tokens", None)
+    return model.eval(), tokenizer
 
 
 def load_decoder(model_id: str | Path, *, revision: str | None = None) -> tuple[CharLstmDecoder, Tokenizer]:
     """What `load` loads, without torch and transformers: enough to write text on a CPU. Raises the same errors."""
     config, generation_config, weights, tokenizer = _read_checked(checkpoint_folder(model_id, revision))
-    tokenizer.encode_special_tokens = True  # as `split_special_tokens` in tokenizer_config.json
     return CharLstmDecoder(weights, config, generation_config), tokenizer
 
 
@@ -84,9 +88,11 @@ def _read_checked(folder: Path):
     _check_weights(weights, config, folder / "model.safetensors")
     tokenizer = read_part(folder / "tokenizer.json", lambda path: Tokenizer.from_file(str(path)))
     _check_tokenizer(tokenizer, config, folder / "tokenizer.json")
-    _read_json(folder / "tokenizer_config.json")
+    tokenizer_config = _read_json(folder / "tokenizer_config.json")
+    tokenizer.encode_special_tokens = getattr(tokenizer_config, "split_special_tokens", False)
     generation_config = _read_json(folder / "generation_config.json")
     _check_generation_config(generation_config, config, folder / "generation_config.json")
+    _suppress_surplus(generation_config, config, tokenizer, folder / "tokenizer.json")
     if (folder / "evaluation.json").exists():
         _check_record(_read_json(folder / "evaluation.json"), folder)
     return config, generation_config, weights, tokenizer
@@ -147,6 +153,14 @@ def _check_generation_config(generation_config: SimpleNamespace, config: SimpleN
         raise CheckpointError(f"{path} cannot be used for sampling: {error}") from error
 
 
+def _suppress_surplus(generation_config: SimpleNamespace, config: SimpleNamespace, tokenizer: Tokenizer, path: Path):
+    """A model may have more ids than its tokenizer; they are never drawn. One warning says so, unless the file does."""
+    suppressed = {*(getattr(generation_config, "suppress_tokens", None) or [])}
+    if surplus := {*range(tokenizer.get_vocab_size(), config.vocab_size)} - suppressed:
+        logger.warning("%s lacks %d of the model's %d ids; they are not written", path, len(surplus), config.vocab_size)
+        generation_config.suppress_tokens = sorted(suppressed | surplus)
+
+
 def _check_weights(weights: dict[str, np.ndarray], config: SimpleNamespace, path: Path) -> None:
     if config.num_hidden_layers > len(weights):
         raise CheckpointError(f"{path} holds {len(weights)} arrays, too few for the layers in config.json")
@@ -175,14 +189,14 @@ def _check_record(record: SimpleNamespace, folder: Path) -> None:
 
 def _check_tokenizer(tokenizer: Tokenizer, config: SimpleNamespace, path: Path) -> None:
     vocabulary = tokenizer.get_vocab()
-    if len(vocabulary) != config.vocab_size or set(vocabulary.values()) != set(range(config.vocab_size)):
+    if len(vocabulary) > config.vocab_size or set(vocabulary.values()) != set(range(len(vocabulary))):
         raise CheckpointError(
             f"{path} has {len(vocabulary)} tokens, but config.json says "
             f"vocab_size {config.vocab_size}: it belongs to another model"
         )
     if vocabulary.get(NEWLINE) != config.bos_token_id:
         raise CheckpointError(f"{path}: config.json says bos_token_id {config.bos_token_id}, which is not its newline")
-    characters = [token for token in vocabulary if token != PAD_TOKEN and not token.isspace()]
+    characters = [token for token in vocabulary if not token.isspace()]
     as_read = [tokenizer.encode(2 * character, add_special_tokens=False).ids for character in characters]
     if tokenizer.normalizer is None or as_read != [2 * [vocabulary[character]] for character in characters]:
         raise CheckpointError(f"{path} is not one of our tokenizers: it does not read its own characters one by one")

@@ -36,6 +36,35 @@ class CharLstmPreTrainedModel(PreTrainedModel):
         unlink_code(save_directory, "*_char_lstm.py")
         return super().save_pretrained(save_directory, *args, **kwargs)
 
+    def resize_token_embeddings(
+        self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, mean_resizing: bool = False
+    ) -> nn.Embedding:
+        """transformers' own, also for one-hot characters, where the first layer gets a column for each new id.
+
+        New ids start as in a new model: the mean of the old ones, the library's default, would be the same for all.
+        """
+        before = self.config.vocab_size
+        embeddings = super().resize_token_embeddings(new_num_tokens, pad_to_multiple_of, mean_resizing)
+        if self.config.vocab_size != before:
+            if self.config.embedding_size == 0:
+                self._resize_one_hot(embeddings)
+            for module in filter(None, (embeddings, self.get_output_embeddings())):
+                for name, old in [*module.named_parameters()]:  # autograd may remember the old one's shape
+                    setattr(module, name, nn.Parameter(old.data, old.requires_grad))
+            self.tie_weights()
+        return embeddings
+
+    @torch.no_grad()
+    def _resize_one_hot(self, embeddings: nn.Embedding):
+        """Makes the identity and the first layer's input as wide as there are ids."""
+        layer, size, kept = self.base_model.layers[0], embeddings.num_embeddings, embeddings.embedding_dim  # type: ignore[index]
+        old, weight = layer.weight_ih_l0, layer.weight_ih_l0.new_empty(layer.weight_ih_l0.shape[0], size)
+        weight.normal_()[:, :kept] = old[:, :size]
+        layer.weight_ih_l0 = nn.Parameter(weight, requires_grad=old.requires_grad)
+        layer.input_size = embeddings.embedding_dim = size
+        layer.flatten_parameters()
+        embeddings.weight.data = torch.eye(size).to(embeddings.weight)
+
     @torch.no_grad()
     def _init_weights(self, module: nn.Module):
         """Orthogonal recurrent blocks (Saxe et al. 2014), gates that keep the past (Jozefowicz et al. 2015), and inputs
@@ -164,6 +193,19 @@ class CharLstmForCausalLM(CharLstmPreTrainedModel, GenerationMixin):
         self.output_dropout = dropout if config.output_dropout else None
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size)
         self.post_init()
+
+    def resize_token_embeddings(
+        self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, mean_resizing: bool = False
+    ) -> nn.Embedding:
+        """As for any model; ids that only fill up `pad_to_multiple_of` are never generated."""
+        suppressed, tokens = {*(self.generation_config.suppress_tokens or ())}, self.config.vocab_size
+        while tokens - 1 in suppressed:  # those that filled up before
+            tokens -= 1
+        embeddings = super().resize_token_embeddings(new_num_tokens, pad_to_multiple_of, mean_resizing)
+        wanted = new_num_tokens or tokens
+        suppressed = {one for one in suppressed if one < min(tokens, wanted)} | {*range(wanted, self.config.vocab_size)}
+        self.generation_config.suppress_tokens = sorted(suppressed) or None
+        return embeddings
 
     @classmethod
     def _supports_default_dynamic_cache(cls) -> bool:

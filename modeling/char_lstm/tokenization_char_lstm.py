@@ -62,7 +62,7 @@ def build_tokenizer(
     return PreTrainedTokenizerFast(
         tokenizer_object=backend,
         pad_token=PAD_TOKEN,
-        eos_token=PAD_TOKEN,
+        eos_token=PAD_TOKEN if unit == "char" else None,
         unk_token=None if unit == "char" else UNKNOWN_WORD,
         padding_side="left",
         clean_up_tokenization_spaces=False,

@@ -6,7 +6,6 @@ the file. The checks need no framework, so both ways in share them.
 
 import hashlib
 import json
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,8 +19,6 @@ from .decoder_char_lstm import GATES, CharLstmDecoder, expected_shapes
 from .errors import CheckpointError
 from .generation_char_lstm import choose, sampling_settings
 from .tokenization_char_lstm import NEWLINE
-
-logger = logging.getLogger(__name__)
 
 LEAST = {"vocab_size": 1, "embedding_size": 0, "hidden_size": 1, "num_hidden_layers": 1, "bos_token_id": 0}
 NEEDED = ("config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
@@ -52,7 +49,7 @@ def load(model_id: str | Path, *, revision: str | None = None):
     except Exception as error:  # of any class: whatever the library trips over in a value that it alone reads
         names = "config.json, generation_config.json or tokenizer_config.json"
         raise CheckpointError(f"{folder}: transformers cannot use {names}: {error}") from error
-    model.generation_config.suppress_tokens = getattr(generation_config, "suppress_tokens", None)
+    model.generation_config.suppress_tokens = generation_config.suppress_tokens
     return model.eval(), tokenizer
 
 
@@ -92,7 +89,8 @@ def _read_checked(folder: Path):
     tokenizer.encode_special_tokens = getattr(tokenizer_config, "split_special_tokens", False)
     generation_config = _read_json(folder / "generation_config.json")
     _check_generation_config(generation_config, config, folder / "generation_config.json")
-    _suppress_surplus(generation_config, config, tokenizer, folder / "tokenizer.json")
+    surplus = range(tokenizer.get_vocab_size(), config.vocab_size)  # ids of a resized model that are no token
+    generation_config.suppress_tokens = [*(getattr(generation_config, "suppress_tokens", None) or []), *surplus] or None
     if (folder / "evaluation.json").exists():
         _check_record(_read_json(folder / "evaluation.json"), folder)
     return config, generation_config, weights, tokenizer
@@ -153,14 +151,6 @@ def _check_generation_config(generation_config: SimpleNamespace, config: SimpleN
         raise CheckpointError(f"{path} cannot be used for sampling: {error}") from error
 
 
-def _suppress_surplus(generation_config: SimpleNamespace, config: SimpleNamespace, tokenizer: Tokenizer, path: Path):
-    """A model may have more ids than its tokenizer; they are never drawn. One warning says so, unless the file does."""
-    suppressed = {*(getattr(generation_config, "suppress_tokens", None) or [])}
-    if surplus := {*range(tokenizer.get_vocab_size(), config.vocab_size)} - suppressed:
-        logger.warning("%s lacks %d of the model's %d ids; they are not written", path, len(surplus), config.vocab_size)
-        generation_config.suppress_tokens = sorted(suppressed | surplus)
-
-
 def _check_weights(weights: dict[str, np.ndarray], config: SimpleNamespace, path: Path) -> None:
     if config.num_hidden_layers > len(weights):
         raise CheckpointError(f"{path} holds {len(weights)} arrays, too few for the layers in config.json")
@@ -189,7 +179,9 @@ def _check_record(record: SimpleNamespace, folder: Path) -> None:
 
 def _check_tokenizer(tokenizer: Tokenizer, config: SimpleNamespace, path: Path) -> None:
     vocabulary = tokenizer.get_vocab()
-    if len(vocabulary) > config.vocab_size or set(vocabulary.values()) != set(range(len(vocabulary))):
+    resized_from = getattr(config, "alphabet_size", None)
+    least = resized_from if type(resized_from) is int else config.vocab_size
+    if not least <= len(vocabulary) <= config.vocab_size or set(vocabulary.values()) != set(range(len(vocabulary))):
         raise CheckpointError(
             f"{path} has {len(vocabulary)} tokens, but config.json says "
             f"vocab_size {config.vocab_size}: it belongs to another model"

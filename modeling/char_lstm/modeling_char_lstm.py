@@ -46,6 +46,7 @@ class CharLstmPreTrainedModel(PreTrainedModel):
         before = self.config.vocab_size
         embeddings = super().resize_token_embeddings(new_num_tokens, pad_to_multiple_of, mean_resizing)
         if self.config.vocab_size != before:
+            self.config.alphabet_size = min(self.config.alphabet_size or before, self.config.vocab_size)
             if self.config.embedding_size == 0:
                 self._resize_one_hot(embeddings)
             for module in filter(None, (embeddings, self.get_output_embeddings())):

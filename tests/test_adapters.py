@@ -27,7 +27,9 @@ def test_lora_by_one_line_trains_the_recurrent_weights_saves_loads_and_merges(ma
     adapted.save_pretrained(tmp_path / "adapter")
     after = adapted(ids).logits
 
-    loaded = peft.PeftModel.from_pretrained(CharLstmForCausalLM.from_pretrained(tmp_path / "base"), tmp_path / "adapter")
+    loaded = peft.PeftModel.from_pretrained(
+        CharLstmForCausalLM.from_pretrained(tmp_path / "base"), tmp_path / "adapter"
+    )
     torch.testing.assert_close(loaded.eval()(ids).logits, after)
     merged = loaded.merge_and_unload()
     torch.testing.assert_close(merged(ids).logits, after, atol=1e-5, rtol=1e-4)

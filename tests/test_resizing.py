@@ -1,4 +1,4 @@
-"""`resize_token_embeddings` of every graph: old scores stay, new ids differ, and ids that are no token are not written."""
+"""`resize_token_embeddings` of every graph: old scores stay, new ids differ, and only tokens are written."""
 
 import json
 import subprocess

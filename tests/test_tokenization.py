@@ -78,7 +78,7 @@ def test_decoding_the_ids_gives_the_normalised_text(text, lowercase, strip_punct
 @settings(deadline=None)
 @given(TRICKY)
 def test_the_tokenizer_reads_raw_text_as_it_reads_normalised_text(full, text):
-    encodable = text.encode("utf-8", "replace").decode()
+    encodable = text.encode("utf-8", "replace").decode().replace("\uffff", " ")  # the pad, which no text holds
     assert full(encodable).input_ids == full(normalise(full, encodable)).input_ids
 
 

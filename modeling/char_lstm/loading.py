@@ -191,4 +191,7 @@ def _check_tokenizer(tokenizer: Tokenizer, config: SimpleNamespace, path: Path) 
     characters = [token for token in vocabulary if not token.isspace()]
     as_read = [tokenizer.encode(2 * character, add_special_tokens=False).ids for character in characters]
     if tokenizer.normalizer is None or as_read != [2 * [vocabulary[character]] for character in characters]:
-        raise CheckpointError(f"{path} is not one of our tokenizers: it does not read its own characters one by one")
+        raise CheckpointError(
+            f"{path} is not one of our tokenizers: it does not read its own characters one by one; a token of your own "
+            "is added by add_tokens(..., special_tokens=True), or the normaliser takes it apart"
+        )

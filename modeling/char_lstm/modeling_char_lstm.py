@@ -7,6 +7,7 @@ real characters, nor the state, nor the loss).
 
 import os
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -58,10 +59,11 @@ class CharLstmPreTrainedModel(PreTrainedModel):
     @torch.no_grad()
     def _resize_one_hot(self, embeddings: nn.Embedding):
         """Makes the identity and the first layer's input as wide as there are ids."""
-        layer, size, kept = self.base_model.layers[0], embeddings.num_embeddings, embeddings.embedding_dim  # type: ignore[index]
-        old, weight = layer.weight_ih_l0, layer.weight_ih_l0.new_empty(layer.weight_ih_l0.shape[0], size)
-        weight.normal_()[:, :kept] = old[:, :size]
-        layer.weight_ih_l0 = nn.Parameter(weight, requires_grad=old.requires_grad)
+        layer: Any = self.base_model.layers[0]  # type: ignore[index]
+        old, size = layer.weight_ih_l0, embeddings.num_embeddings
+        weight = old.new_empty(len(old), size).normal_()  # as in `_init_weights`
+        weight[:, : old.shape[1]] = old[:, :size]
+        layer.weight_ih_l0 = nn.Parameter(weight, old.requires_grad)
         layer.input_size = embeddings.embedding_dim = size
         layer.flatten_parameters()
         embeddings.weight.data = torch.eye(size).to(embeddings.weight)

@@ -34,7 +34,7 @@ def build_tokenizer(
     """A fast tokenizer with one token a character, whose alphabet is that of the normalised `texts`, or one a word.
 
     It is a `PreTrainedTokenizerFast` that pads on the left. A character that the alphabet lacks is dropped; a word that
-    the vocabulary lacks becomes `unk_token`. A special token that is added later is one id wherever it stands in a text.
+    the vocabulary lacks becomes `unk_token`. A special token that is added later is one id in any text.
 
     Args:
         texts: raw or normalised texts; the newline is always part of the alphabet.

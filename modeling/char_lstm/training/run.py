@@ -23,7 +23,7 @@ def make_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> CharLstmFo
     config = model_config(recipe, tokenizer)
     model = CharLstmForCausalLM(config)
     sampling = {"do_sample": True, "temperature": 0.6, "top_k": 0, "top_p": 0.95, "max_new_tokens": 500}
-    ids = {"pad_token_id": config.pad_token_id, "bos_token_id": config.bos_token_id, "eos_token_id": config.eos_token_id}
+    ids = {name: getattr(config, name) for name in ("pad_token_id", "bos_token_id", "eos_token_id")}
     model.generation_config = GenerationConfig(**ids, suppress_tokens=[config.pad_token_id], **sampling)
     return model
 

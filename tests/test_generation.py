@@ -61,7 +61,7 @@ class TestText:
                 stream_text(model, tokenizer, PROMPT, max_new_tokens=300, temperature=temperature, seed=1)
             )
             assert len(characters) == 300
-            assert set(characters) <= tokenizer.get_vocab().keys() - {"<pad>"}
+            assert set(characters) <= tokenizer.get_vocab().keys() - {tokenizer.pad_token}
 
     def test_every_suppressed_character_stays_away(self, model, tokenizer):
         model.generation_config.suppress_tokens = [0, *tokenizer("aeiou", add_special_tokens=False).input_ids]

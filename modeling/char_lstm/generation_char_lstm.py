@@ -48,6 +48,7 @@ def stream_text(
         model.generation_config, max_new_tokens=max_new_tokens, temperature=temperature, top_k=top_k, top_p=top_p
     )
     backend = getattr(tokenizer, "backend_tokenizer", tokenizer)
+    settings.suppress_tokens += range(backend.get_vocab_size(), model.config.vocab_size)  # ids that are no token
     prompt_ids = backend.encode(normalise(backend, prompt), add_special_tokens=False).ids
     written = sample(decoder, [prompt_ids or [model.config.bos_token_id]], settings, seed)
     return (backend.id_to_token(int(ids[0])) for ids in written)

@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 from .decoder_char_lstm import GATES, CharLstmDecoder, expected_shapes
 from .errors import CheckpointError
 from .generation_char_lstm import choose, sampling_settings
-from .tokenization_char_lstm import NEWLINE, PAD_TOKEN
+from .tokenization_char_lstm import NEWLINE
 
 LEAST = {"vocab_size": 1, "embedding_size": 0, "hidden_size": 1, "num_hidden_layers": 1, "bos_token_id": 0}
 NEEDED = ("config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
@@ -44,19 +44,20 @@ def load(model_id: str | Path, *, revision: str | None = None):
     from .modeling_char_lstm import CharLstmForCausalLM
 
     folder = checkpoint_folder(model_id, revision)
-    _read_checked(folder)
+    _, generation_config, _, _ = _read_checked(folder)
     try:
-        model = CharLstmForCausalLM.from_pretrained(folder, dtype="float32").eval()
-        return model, PreTrainedTokenizerFast.from_pretrained(folder)
+        model = CharLstmForCausalLM.from_pretrained(folder, dtype="float32")
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
     except Exception as error:  # of any class: whatever the library trips over in a value that it alone reads
         names = "config.json, generation_config.json or tokenizer_config.json"
         raise CheckpointError(f"{folder}: transformers cannot use {names}: {error}") from error
+    model.generation_config.suppress_tokens = generation_config.suppress_tokens
+    return model.eval(), tokenizer
 
 
 def load_decoder(model_id: str | Path, *, revision: str | None = None) -> tuple[CharLstmDecoder, Tokenizer]:
     """What `load` loads, without torch and transformers: enough to write text on a CPU. Raises the same errors."""
     config, generation_config, weights, tokenizer = _read_checked(checkpoint_folder(model_id, revision))
-    tokenizer.encode_special_tokens = True  # as `split_special_tokens` in tokenizer_config.json
     return CharLstmDecoder(weights, config, generation_config), tokenizer
 
 
@@ -87,9 +88,12 @@ def _read_checked(folder: Path):
     _check_weights(weights, config, files[0] if len(files) == 1 else folder / INDEX)
     tokenizer = read_part(folder / "tokenizer.json", lambda path: Tokenizer.from_file(str(path)))
     _check_tokenizer(tokenizer, config, folder / "tokenizer.json")
-    _read_json(folder / "tokenizer_config.json")
+    tokenizer_config = _read_json(folder / "tokenizer_config.json")
+    tokenizer.encode_special_tokens = getattr(tokenizer_config, "split_special_tokens", False)
     generation_config = _read_json(folder / "generation_config.json")
     _check_generation_config(generation_config, config, folder / "generation_config.json")
+    surplus = range(tokenizer.get_vocab_size(), config.vocab_size)  # ids of a resized model that are no token
+    generation_config.suppress_tokens = [*(getattr(generation_config, "suppress_tokens", None) or []), *surplus] or None
     if (folder / "evaluation.json").exists():
         _check_record(_read_json(folder / "evaluation.json"), folder)
     return config, generation_config, weights, tokenizer
@@ -209,14 +213,19 @@ def _check_record(record: SimpleNamespace, folder: Path) -> None:
 
 def _check_tokenizer(tokenizer: Tokenizer, config: SimpleNamespace, path: Path) -> None:
     vocabulary = tokenizer.get_vocab()
-    if len(vocabulary) != config.vocab_size or set(vocabulary.values()) != set(range(config.vocab_size)):
+    resized_from = getattr(config, "alphabet_size", None)
+    least = resized_from if type(resized_from) is int else config.vocab_size
+    if not least <= len(vocabulary) <= config.vocab_size or set(vocabulary.values()) != set(range(len(vocabulary))):
         raise CheckpointError(
             f"{path} has {len(vocabulary)} tokens, but config.json says "
             f"vocab_size {config.vocab_size}: it belongs to another model"
         )
     if vocabulary.get(NEWLINE) != config.bos_token_id:
         raise CheckpointError(f"{path}: config.json says bos_token_id {config.bos_token_id}, which is not its newline")
-    characters = [token for token in vocabulary if token != PAD_TOKEN and not token.isspace()]
+    characters = [token for token in vocabulary if not token.isspace()]
     as_read = [tokenizer.encode(2 * character, add_special_tokens=False).ids for character in characters]
     if tokenizer.normalizer is None or as_read != [2 * [vocabulary[character]] for character in characters]:
-        raise CheckpointError(f"{path} is not one of our tokenizers: it does not read its own characters one by one")
+        raise CheckpointError(
+            f"{path} is not one of our tokenizers: it does not read its own characters one by one; a token of your own "
+            "is added by add_tokens(..., special_tokens=True), or the normaliser takes it apart"
+        )

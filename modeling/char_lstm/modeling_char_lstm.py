@@ -7,6 +7,7 @@ real characters, nor the state, nor the loss).
 
 import os
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +51,37 @@ class CharLstmPreTrainedModel(PreTrainedModel):
         """Saves as transformers does; links to the code become files."""
         unlink_code(save_directory, "*_char_lstm.py")
         return super().save_pretrained(save_directory, *args, **kwargs)
+
+    def resize_token_embeddings(
+        self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, mean_resizing: bool = False
+    ) -> nn.Embedding:
+        """transformers' own, also for one-hot characters, where the first layer gets a column for each new id.
+
+        New ids start as in a new model: the mean of the old ones, the library's default, would be the same for all.
+        """
+        before = self.config.vocab_size
+        embeddings = super().resize_token_embeddings(new_num_tokens, pad_to_multiple_of, mean_resizing)
+        if self.config.vocab_size != before:
+            self.config.alphabet_size = min(self.config.alphabet_size or before, self.config.vocab_size)
+            if self.config.embedding_size == 0:
+                self._resize_one_hot(embeddings)
+            for module in filter(None, (embeddings, self.get_output_embeddings())):
+                for name, old in [*module.named_parameters()]:  # autograd may remember the old one's shape
+                    setattr(module, name, nn.Parameter(old.data, old.requires_grad))
+            self.tie_weights()
+        return embeddings
+
+    @torch.no_grad()
+    def _resize_one_hot(self, embeddings: nn.Embedding):
+        """Makes the identity and the first layer's input as wide as there are ids."""
+        layer: Any = self.base_model.layers[0]  # type: ignore[index]
+        old, size = layer.weight_ih_l0, embeddings.num_embeddings
+        weight = old.new_empty(len(old), size).normal_()  # as in `_init_weights`
+        weight[:, : old.shape[1]] = old[:, :size]
+        layer.weight_ih_l0 = nn.Parameter(weight, old.requires_grad)
+        layer.input_size = embeddings.embedding_dim = size
+        layer.flatten_parameters()
+        embeddings.weight.data = torch.eye(size).to(embeddings.weight)
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module):
@@ -188,6 +220,19 @@ class CharLstmForCausalLM(CharLstmPreTrainedModel, GenerationMixin):
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size)
         self.loss_type = "ForCausalLM"  # the library reads it off the class's name, and a subclass has another
         self.post_init()
+
+    def resize_token_embeddings(
+        self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, mean_resizing: bool = False
+    ) -> nn.Embedding:
+        """As for any model; ids that only fill up `pad_to_multiple_of` are never generated."""
+        suppressed, tokens = {*(self.generation_config.suppress_tokens or ())}, self.config.vocab_size
+        while tokens - 1 in suppressed:  # those that filled up before
+            tokens -= 1
+        embeddings = super().resize_token_embeddings(new_num_tokens, pad_to_multiple_of, mean_resizing)
+        wanted = new_num_tokens or tokens
+        suppressed = {one for one in suppressed if one < min(tokens, wanted)} | {*range(wanted, self.config.vocab_size)}
+        self.generation_config.suppress_tokens = sorted(suppressed) or None
+        return embeddings
 
     @classmethod
     def _supports_default_dynamic_cache(cls) -> bool:

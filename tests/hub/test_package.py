@@ -194,6 +194,6 @@ def test_the_packaged_alice_is_the_assignment_and_under_6_mb():
     config = model.config
     assert (config.cell_type, config.num_hidden_layers, config.hidden_size) == ("lstm", 2, 256)
     assert (config.input_dropout, config.hidden_dropout) == (0.1, 0.1)
-    assert set(tokenizer.get_vocab()) == {"<pad>", "\n", " ", *"abcdefghijklmnopqrstuvwxyz"}
+    assert set(tokenizer.get_vocab()) == {tokenizer.pad_token, "\n", " ", *"abcdefghijklmnopqrstuvwxyz"}
     assert (ALICE / "model.safetensors").stat().st_size < 6_000_000
     assert model.generation_config.max_new_tokens == 500

@@ -395,6 +395,8 @@ class TestInAFreshProcess:
                 assert tokenizer.decode(model.generate(**inputs, max_new_tokens=60)[0]) == drawn
                 its_own = sys.modules[type(model).__module__.replace(".modeling_", ".generation_")]
                 assert its_own.generate_text(model, tokenizer, prompt, seed=5, max_new_tokens=60) == ours
+                its_decoder = sys.modules[type(model).__module__.replace(".modeling_", ".torch_decoder_")]
+                assert its_decoder.is_as_built(model)  # so it writes at full speed
                 return type(model)
 
             assert write(trust_remote_code=True).__module__.startswith("transformers_modules.")

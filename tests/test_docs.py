@@ -17,10 +17,6 @@ PAGES = [README, *DOCS, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / 
 HOOKS, WORKFLOW = ROOT / ".pre-commit-config.yaml", ROOT / ".github" / "workflows" / "ci.yml"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 NAMED = [*(ROOT / "docs").glob("packaging*.md"), ROOT / "SECURITY.md", ROOT / "CONTRIBUTING.md"]  # they name tests
-    *(ROOT / "docs").glob("packaging*.md"),
-    ROOT / "SECURITY.md",
-    ROOT / "CONTRIBUTING.md",
-]  # pages that name tests
 OF_THE_REPOSITORY = r"(?:modeling|scripts|space|tests|docs|\.github|\.ci)/[\w./-]+"
 OF_A_READER = ("modeling/pretrained/mine",)  # paths that a reader makes
 

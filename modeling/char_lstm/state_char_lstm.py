@@ -49,8 +49,7 @@ class RecurrentCache(Cache):
     """The recurrent state of a whole model, as `past_key_values`. `forward` returns a new one and changes none.
 
     Args:
-        states: (h, c) of each layer, each (batch, hidden), h twice in cells without a cell state; or what
-            iterating over a cache yields.
+        states: (h, c) of each layer, each (batch, hidden), h twice where there is no cell state; or as iterated.
         seen: characters read so far, pads included.
     """
 

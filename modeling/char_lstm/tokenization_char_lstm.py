@@ -14,9 +14,8 @@ from tokenizers.normalizers import Replace
 
 logger = logging.getLogger(__name__)
 
-# Special tokens that no text holds: Unicode keeps these two out of every text, and so does `_encodable`.
-PAD_TOKEN = "\uffff"  # id 0, and `eos_token`: an end that is never written
-UNKNOWN_WORD = "\ufffe"  # id 1 where the tokens are words
+PAD_TOKEN = "\uffff"  # id 0, in no text: Unicode and `_encodable` keep it out; also `eos_token`, which is never written
+UNKNOWN_WORD = "<unk>"  # id 1 where the tokens are words
 NEWLINE = "\n"  # ends a sentence; id 1 and `bos_token_id`, yet an ordinary character that `decode` keeps
 
 # Every pattern takes time linear in the text.
@@ -126,6 +125,6 @@ def _normalizer(lowercase: bool, strip_punctuation: bool, alphabet: set[str] | N
 
 
 def _encodable(text: str) -> str:
-    """`text` with U+FFFD for lone surrogates, which no UTF-8 library takes, and for our special tokens."""
+    """`text` with U+FFFD for lone surrogates, which no UTF-8 library takes, and for our pad."""
     encodable = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return encodable.replace(PAD_TOKEN, "\ufffd").replace(UNKNOWN_WORD, "\ufffd")
+    return encodable.replace(PAD_TOKEN, "\ufffd")

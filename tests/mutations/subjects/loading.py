@@ -103,7 +103,7 @@ MUTATIONS = [
     ),
     Mutation(
         "new one-hot ids all alike",
-        "char_lstm.modeling_char_lstm:CharLstmPreTrainedModel._resize_one_hot",
+        "char_lstm.weights_char_lstm:CharLstmPreTrainedModel._resize_one_hot",
         "old.new_empty(len(old), size).normal_()",
         "old.new_zeros(len(old), size)",
         "tests/test_resizing.py::test_old_scores_stay_and_each_new_id_is_read_differently",

@@ -5,7 +5,7 @@ from mutation import Mutation
 MUTATIONS = [
     Mutation(
         "a one-hot starts as weak as a vector of its width",
-        "char_lstm.modeling_char_lstm:CharLstmPreTrainedModel._init_weights",
+        "char_lstm.weights_char_lstm:CharLstmPreTrainedModel._init_weights",
         "length = 1 if module is first else hidden**0.5",
         "length = hidden**0.5",
         "tests/test_modeling.py::TestBeforeTraining",
@@ -173,7 +173,7 @@ MUTATIONS = [
     ),
     Mutation(
         "forget gate starts half shut",
-        "char_lstm.modeling_char_lstm:CharLstmPreTrainedModel._init_weights",
+        "char_lstm.weights_char_lstm:CharLstmPreTrainedModel._init_weights",
         "bias[hidden : 2 * hidden] = 1.0",
         "bias[:hidden] = 1.0",
         "tests/test_modeling.py::TestWeights",

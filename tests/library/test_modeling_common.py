@@ -40,7 +40,8 @@ class OfEveryModel(common.ModelTesterMixin, common.GenerationTesterMixin):
     @pytest.fixture(autouse=True)
     def known_to_the_library(self, monkeypatch):
         """The tests look a class up by its name, to make its labels."""
-        for kind, model_class in zip(("", "_FOR_CAUSAL_LM", "_FOR_SEQUENCE_CLASSIFICATION"), self.all_model_classes):
+        kinds = ("", "_FOR_CAUSAL_LM", "_FOR_SEQUENCE_CLASSIFICATION")
+        for kind, model_class in zip(kinds, self.all_model_classes, strict=True):
             names = getattr(modeling_auto, f"MODEL{kind}_MAPPING_NAMES")
             monkeypatch.setitem(names, "char_lstm", model_class.__name__)
 

@@ -11,8 +11,9 @@ TEXT ?=
 OUTPUT ?= runs/$(if $(TEXT),$(basename $(notdir $(TEXT))),alice)
 DATASET ?= data/alice
 ARGS ?=
+TRANSFORMERS := $(subst ==,-,$(shell grep ^transformers== constraints.txt))
 
-.PHONY: help setup generate train space test lint benchmark publish wheel audit
+.PHONY: help setup generate train space test library lint benchmark publish wheel audit
 .DELETE_ON_ERROR:
 
 generate: .venv/generate.done  ## 500 characters from the packaged Alice; ARGS="--seed 7" goes to the verb
@@ -37,6 +38,9 @@ space: setup  ## the Space, on http://127.0.0.1:7860; MODEL_ID=runs/mine make sp
 
 test: setup  ## the fast tests, in two processes
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --quiet $(ARGS)
+
+library: .venv/library.done  ## the tests of transformers itself, of a model and of a tokenizer, on ours
+	@RUN_SLOW=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --quiet -m library tests/library $(ARGS)
 
 publish: setup  ## model, corpus and Space to the Hub; ARGS="--model ... --repo_id ..." goes to the verb
 	@$(BIN)/char-lstm publish $(ARGS)
@@ -80,3 +84,10 @@ setup: .venv/setup.done  ## everything needed for development, into .venv
 .venv/setup.done: constraints.txt pyproject.toml | .venv/bin/python
 	@$(INSTALL) --editable ".[lint,test]" >&2
 	@touch $@ .venv/generate.done
+
+.venv/library.done: constraints.txt .venv/setup.done
+	@rm -rf .venv/library && mkdir -p .venv/library/transformers_tests
+	@$(PIP) download --no-deps --no-binary transformers --dest .venv/library $(subst -,==,$(TRANSFORMERS))
+	@tar -xzf .venv/library/$(TRANSFORMERS).tar.gz -C .venv/library/transformers_tests --strip-components 2 \
+		$(TRANSFORMERS)/tests
+	@touch $@

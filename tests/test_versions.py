@@ -14,8 +14,11 @@ REQUIREMENTS = {
     for requirement in map(Requirement, lines)
     if requirement.name != PROJECT["name"]
 }
-NEWEST_ALONE = ("lm_eval", "trl", "pip_audit", "deptry", "mypy", "ruff", "types_pyyaml")
-AT_THEIR_OLDEST = ("transformers", "huggingface_hub", "datasets", "gradio", "starlette", "tokenizers")
+NEWEST_ALONE = ("pip_audit", "deptry", "mypy", "ruff", "types_pyyaml")
+AT_THEIR_OLDEST = (
+    *("transformers", "huggingface_hub", "datasets", "gradio", "starlette", "tokenizers"),
+    *("accelerate", "lm_eval", "peft", "sentence_transformers", "trl"),  # clients of docs/works-with.md
+)
 
 
 def pins(name: str) -> dict[str, str]:

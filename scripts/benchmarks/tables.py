@@ -194,6 +194,18 @@ def intents_table() -> str:
     return table(" | ".join(["macro-F1 on", *scores["test phrasings"]]), rows)
 
 
+def works_with_table() -> str:
+    """Each client with the newest and the oldest version tried, and what came of it."""
+    newest, oldest = (results_of("works_with")[which] for which in ("newest", "oldest"))
+    now, rows = {row["what"]: row["outcome"] for row in newest["rows"]}, []
+    for row in sorted(oldest["rows"], key=lambda row: row["client"]):
+        client, what, then = row["client"], row["what"], row["outcome"]
+        versions = dict.fromkeys(tried["versions"][client] for tried in (newest, oldest))
+        outcome = then if then == now[what] else f"newest {now[what]}; oldest {then}"
+        rows.append([client, " and ".join(versions), what, outcome])
+    return table("client | versions tried | what | outcome", rows)
+
+
 def plan_table() -> str:
     """A corpus of a hundred gigabytes, computed from what was measured on small ones."""
     streamed, built, trained = (results_of(name) for name in ("streaming", "scale", "training"))
@@ -235,6 +247,7 @@ TABLES = {
     "onnx": onnx_table,
     "intents": intents_table,
     "plan": plan_table,
+    "works with": works_with_table,
     **{name: partial(variants_table, name) for name in ("road", "ideas", "helped")},
     **{name: partial(figures_table, name) for name in ("training", "scale", "streaming", "serving")},
 }

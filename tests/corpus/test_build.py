@@ -15,8 +15,8 @@ from char_lstm.corpus import sources
 from char_lstm.corpus import text as cleaning
 from char_lstm.corpus.build import build_corpus, split_rows
 from char_lstm.corpus.sequences import FEATURES, cut_rows
-from char_lstm.corpus.sources import read_lines
-from char_lstm.corpus.text import clean, clean_blocks, cut_blocks
+from char_lstm.corpus.sources import read_documents
+from char_lstm.corpus.text import Cleaning, clean, cut_blocks
 from char_lstm.errors import CorpusError
 from tests.conftest import ROOT, STORY
 
@@ -150,7 +150,7 @@ class TestALongText:
 
     def test_one_newline_ends_it_where_the_footer_begins_a_block(self):
         blocks = ["One.\n\n\n", "*** END OF THE PROJECT GUTENBERG EBOOK X ***\n\nLicence.\n"]
-        assert "".join(clean_blocks(blocks)) == "One.\n"
+        assert "".join(Cleaning().clean_blocks(blocks)) == "One.\n"
 
     def test_indented_paragraphs_end_blocks_too(self, block):
         text = "\u3000" + "a" * 100 + "\n"
@@ -161,7 +161,7 @@ class TestALongText:
     def test_the_footer_ends_a_text_of_many_blocks(self, story, block):
         text = gutenberg("*** START OF THE PROJECT GUTENBERG EBOOK X ***", story, "*** END OF THE PROJECT GUTENBERG")
         blocks = cut_blocks((text + story).splitlines(keepends=True))
-        assert "".join(clean_blocks(blocks)).split() == clean(story).split()
+        assert "".join(Cleaning().clean_blocks(blocks)).split() == clean(story).split()
 
 
 # Cleaning
@@ -242,7 +242,7 @@ def test_a_cleaned_text_ends_in_one_newline(text):
 
 def read(path, data: bytes) -> str:
     path.write_bytes(data)
-    return "".join(read_lines(path, None, "text"))
+    return "".join(line for document in read_documents(path) for line in document.lines)
 
 
 @pytest.mark.parametrize("block", [1, 7, 2**20])
@@ -265,7 +265,7 @@ def test_a_character_cut_off_at_the_end_makes_no_utf8(tmp_path, caplog, monkeypa
     assert "cut.txt is not UTF-8" in caplog.text
 
 
-@pytest.mark.parametrize("data", [b"text\0text", "text".encode("utf-16"), b"\x89PNG\r\n\x1a\n\x01\x02\xff"])
+@pytest.mark.parametrize("data", [b"text\0text", "text".encode("utf-16-le"), b"\x89PNG\r\n\x1a\n\x01\x02\xff"])
 def test_binary_data_are_no_text(tmp_path, data):
     with pytest.raises(CorpusError, match="is binary"):
         read(tmp_path / "cat.png", data)
@@ -351,8 +351,9 @@ def test_bad_input_is_one_clear_line_and_leaves_no_folder(tmp_path, capsys, data
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["--text", "."], "Is a directory"),
-        (["--text", ""], "Is a directory"),
+        (["--text", ""], "--text is empty"),
+        (["--text", "no/such/*.txt"], "found no file in no/such/*.txt"),
+        (["--text", str(STORY), "--encoding", "klingon"], "--encoding klingon: no such encoding"),
         (["--text", "http://127.0.0.1:9/x.txt"], "--text FILE"),
         (["--dataset_name", "./no/such/dataset"], "cannot load the dataset"),
         (["--text", str(STORY), "--dataset_name", "x"], "not both"),

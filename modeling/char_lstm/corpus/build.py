@@ -19,8 +19,8 @@ from ..errors import CorpusError
 from ..files import replaced_folder
 from ..tokenization_char_lstm import build_tokenizer, fold
 from .sequences import FEATURES, MAX_LENGTH, ROWS_AT_ONCE, cut_rows, encode_rows, fold_in_place, lengths_of
-from .sources import read_lines
-from .text import clean_blocks, cut_blocks
+from .sources import read_documents
+from .text import Cleaning
 
 
 def build_corpus(
@@ -29,6 +29,8 @@ def build_corpus(
     text: str | Path | None = None,
     dataset_name: str | None = None,
     text_column: str = "text",
+    encoding: str | None = None,
+    unwrap: str = "auto",
     sequence: str = "sentence",
     max_length: int = MAX_LENGTH,
     keep_punctuation: bool = False,
@@ -45,7 +47,8 @@ def build_corpus(
         raise CorpusError(f"--max_length {max_length}: a row needs at least 2, a newline and a character")
     folding = {"lowercase": not keep_case, "strip_punctuation": not keep_punctuation}
     with corpus_folder(Path(output_dir)) as folder, TemporaryDirectory(dir=folder) as work:
-        blocks = store_blocks(work, text=text, dataset_name=dataset_name, text_column=text_column)
+        source = {"text": text, "dataset_name": dataset_name, "text_column": text_column, "encoding": encoding}
+        blocks = store_blocks(work, unwrap=unwrap, **source)
         folded = in_parallel(blocks, fold_block, fn_kwargs=folding, with_indices=True)
         if not "".join(folded["alphabet"]).strip():
             raise CorpusError("nothing is left of the text after normalising: it holds no letter or digit")
@@ -56,14 +59,16 @@ def build_corpus(
     return load_from_disk(output_dir)
 
 
-def read_blocks(**source) -> Iterator[dict[str, str]]:
-    yield from ({"text": block} for block in clean_blocks(cut_blocks(read_lines(**source))))
+def read_blocks(unwrap: str, **source) -> Iterator[dict[str, str]]:
+    cleaning = Cleaning(unwrap)
+    yield from ({"text": block} for block in cleaning.blocks(document.lines for document in read_documents(**source)))
+    cleaning.report()
 
 
-def store_blocks(work: str, **source) -> Dataset:
+def store_blocks(work: str, **options) -> Dataset:
     """The cleaned blocks of a source, on disk."""
     try:
-        return Dataset.from_generator(read_blocks, gen_kwargs=source, cache_dir=work)
+        return Dataset.from_generator(read_blocks, gen_kwargs=options, cache_dir=work)
     except DatasetGenerationError as error:
         raise error.__cause__ from None
 

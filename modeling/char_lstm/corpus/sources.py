@@ -143,7 +143,7 @@ def _first_line(error: Exception) -> str:
 # Tables
 
 
-def read_csv(lines: Iterator[str]) -> Iterator[dict]:
+def read_csv(lines: Iterator[str]) -> csv.DictReader:
     """The rows of a table whose first line names its columns, parted by the mark that is most frequent there."""
     csv.field_size_limit(sys.maxsize)
     header = next(lines, "")

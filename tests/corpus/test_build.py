@@ -11,7 +11,7 @@ from datasets import Dataset, load_from_disk
 from transformers import AutoTokenizer
 
 from char_lstm import cli, normalise
-from char_lstm.corpus import sources
+from char_lstm.corpus import build, sources
 from char_lstm.corpus import text as cleaning
 from char_lstm.corpus.build import build_corpus, split_rows
 from char_lstm.corpus.sequences import FEATURES, cut_rows
@@ -71,6 +71,40 @@ def test_each_row_is_a_newline_and_its_text_then_masked_padding(built):
             assert row["input_ids"] == ids + [0] * padding
             assert row["attention_mask"] == [1] * len(ids) + [0] * padding
             assert row["length"] == len(ids)
+
+
+@pytest.fixture(scope="module")
+def unpadded(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("unpadded") / "corpus"
+    build_corpus(folder, text=str(STORY), max_length=100, pad_to_max_length=False)
+    return folder
+
+
+def test_rows_without_padding_are_those_with_it_but_for_the_padding(unpadded, tmp_path):
+    padded = build_corpus(tmp_path / "padded", text=str(STORY), max_length=100)
+    for name, split in load_from_disk(unpadded).items():
+        for row, whole in zip(split, padded[name], strict=True):
+            assert (row["text"], row["length"]) == (whole["text"], whole["length"])
+            assert row["input_ids"] == whole["input_ids"][: row["length"]]
+            assert row["attention_mask"] == [1] * row["length"]
+
+
+def test_a_corpus_without_padding_takes_at_most_eight_times_its_text(unpadded, tmp_path):
+    (tmp_path / "names.txt").write_text("".join(f"{name}\n" for name in ("ann", "bo", "cleopatra") for _ in range(999)))
+    build_corpus(tmp_path / "names", text=tmp_path / "names.txt", pad_to_max_length=False)
+    for folder in (unpadded, tmp_path / "names"):
+        corpus = load_from_disk(folder)
+        stored = sum(path.stat().st_size for path in folder.rglob("*.arrow")) - 3 * 2000  # the schema of each split
+        assert stored <= 8 * len("".join(texts(corpus)).encode())
+
+
+def test_a_large_text_is_stored_without_padding_unless_asked_for(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(build, "LARGEST_PADDED", 1000)
+    for wanted, padded in ((None, False), (True, True)):
+        row = build_corpus(tmp_path / "corpus", text=STORY, pad_to_max_length=wanted)["train"][0]
+        assert (len(row["input_ids"]) == 512) == padded
+        assert ("--pad_to_max_length true pads" in caplog.text) != padded
+        caplog.clear()
 
 
 def test_every_column_has_its_type(built):

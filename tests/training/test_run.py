@@ -30,7 +30,7 @@ from char_lstm.training.readings.windows import Windows
 from char_lstm.training.run import make_model
 from char_lstm.training.trainer import SAMPLES, CharTrainer
 from char_lstm.verbs.train import read_command
-from tests.conftest import ROOT
+from tests.conftest import ROOT, STORY
 
 TINY = shlex.split("""
     --hidden_size 16 --row_length 0 --num_train_epochs 3 --learning_rate 1e-2 --per_device_train_batch_size 16
@@ -223,6 +223,26 @@ def test_a_stateful_loss_is_that_of_whole_lanes(corpus):
 
     carried.on_epoch_begin(reading.recipe, trainer.state, trainer.control)
     assert carried.state is None  # lanes begin anew
+
+
+@pytest.mark.parametrize("options", [[], ["--stateful"], ["--window_length", "20"], ["--row_length", "0"]])
+def test_a_corpus_stored_without_padding_gives_the_same_batches_bit_for_bit(tmp_path, options):
+    batches = []
+    for padded in (True, False):
+        corpus = tmp_path / f"padded {padded}"
+        build_corpus(corpus, text=STORY, pad_to_max_length=padded)
+        reading = open_reading("--dataset", str(corpus), "--report_to", "none", *options)
+        trainer = CharTrainer(
+            reading=reading,
+            model=make_model(reading.recipe, reading.tokenizer),
+            args=reading.recipe,
+            eval_dataset=reading.held_out_rows(),
+        )
+        torch.manual_seed(0)
+        batches.append([*trainer.get_train_dataloader(), *trainer.get_eval_dataloader()])
+    for one, other in zip(*batches, strict=True):
+        assert one.keys() == other.keys()
+        assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_a_stateful_run_whose_lanes_end_in_one_character_trains(tmp_path):

@@ -18,9 +18,12 @@ from transformers import PreTrainedTokenizerFast
 from ..errors import CorpusError
 from ..files import replaced_folder
 from ..tokenization_char_lstm import build_tokenizer, fold
-from .sequences import FEATURES, MAX_LENGTH, ROWS_AT_ONCE, cut_rows, encode_rows, fold_in_place, lengths_of
+from .decoding import logger
+from .sequences import MAX_LENGTH, ROWS_AT_ONCE, cut_rows, encode_rows, features_of, fold_in_place, lengths_of
 from .sources import read_documents
 from .text import Cleaning
+
+LARGEST_PADDED = 16 * 10**6  # bytes of a text whose rows are stored padded where nobody says otherwise
 
 
 def build_corpus(
@@ -33,6 +36,7 @@ def build_corpus(
     unwrap: str = "auto",
     sequence: str = "sentence",
     max_length: int = MAX_LENGTH,
+    pad_to_max_length: bool | None = None,
     keep_punctuation: bool = False,
     keep_case: bool = False,
 ) -> DatasetDict:
@@ -54,7 +58,8 @@ def build_corpus(
             raise CorpusError("nothing is left of the text after normalising: it holds no letter or digit")
         tokenizer = build_tokenizer(folded["alphabet"], lowercase=not keep_case, strip_punctuation=not keep_punctuation)
         rows = in_parallel(folded, cut_block, fn_kwargs={"max_length": max_length, "sequence": sequence})
-        save_splits(split_rows(rows), rows, tokenizer, max_length, folder)
+        padded_to = max_length if pads(rows, pad_to_max_length) else None
+        save_splits(split_rows(rows), rows, tokenizer, padded_to, folder)
         tokenizer.save_pretrained(folder)
     return load_from_disk(output_dir)
 
@@ -108,6 +113,14 @@ def split_rows(rows: Dataset) -> dict[str, range]:
     return {"train": range(train), "validation": range(train, validation), "test": range(validation, len(rows))}
 
 
+def pads(rows: Dataset, wanted: bool | None) -> bool:
+    """Whether to store the rows padded: as wanted, else those of a text that is not large."""
+    if wanted is None and (size := pc.sum(pc.binary_length(rows.data["text"])).as_py()) > LARGEST_PADDED:
+        logger.warning("%d MB are stored without padding; --pad_to_max_length true pads", size // 10**6)
+        return False
+    return wanted is not False
+
+
 @contextmanager
 def corpus_folder(output_dir: Path) -> Iterator[Path]:
     """A folder to fill, which becomes `output_dir` at the end, or goes away if anything fails."""
@@ -121,18 +134,19 @@ def corpus_folder(output_dir: Path) -> Iterator[Path]:
 
 
 def save_splits(
-    splits: dict[str, range], rows: Dataset, tokenizer: PreTrainedTokenizerFast, max_length: int, folder: Path
+    splits: dict[str, range], rows: Dataset, tokenizer: PreTrainedTokenizerFast, max_length: int | None, folder: Path
 ) -> None:
     """Encodes the splits into `folder`, as `DatasetDict.save_to_disk` would lay them out.
 
     That would copy the padded rows, dozens of times as large as the text, through this process's memory; so empty
     splits are saved, and the files that the encoding wrote become theirs.
     """
-    empty: dict[str, list] = {name: [] for name in FEATURES}
-    DatasetDict({name: Dataset.from_dict(empty, features=FEATURES, split=name) for name in splits}).save_to_disk(folder)
+    features = features_of(tokenizer, max_length)
+    empty: dict[str, list] = {name: [] for name in features}
+    DatasetDict({name: Dataset.from_dict(empty, features=features, split=name) for name in splits}).save_to_disk(folder)
     for name, span in splits.items():
         split, options = rows.select(span), {"tokenizer": tokenizer, "max_length": max_length}
-        encoded = in_parallel(split, encode_rows, ROWS_AT_ONCE, fn_kwargs=options, features=FEATURES)
+        encoded = in_parallel(split, encode_rows, ROWS_AT_ONCE, fn_kwargs=options, features=features)
         state_file = folder / name / "state.json"
         state = json.loads(state_file.read_text(encoding="utf-8"))
         for number, written in enumerate(encoded.cache_files):
@@ -143,7 +157,7 @@ def save_splits(
         state_file.write_text(json.dumps(state, indent=2) + "\n", encoding="utf-8")
 
 
-def digest_of(rows: Dataset, tokenizer: PreTrainedTokenizerFast, max_length: int) -> str:
+def digest_of(rows: Dataset, tokenizer: PreTrainedTokenizerFast, max_length: int | None) -> str:
     """What `datasets` knows a split by when it looks for results that it has kept: its content, not its place."""
     digest = hashlib.sha256(f"{max_length}{tokenizer.backend_tokenizer.to_str()}".encode())
     for batch in rows.iter(ROWS_AT_ONCE):
@@ -162,7 +176,7 @@ def describe(corpus: DatasetDict) -> str:
     lines = [f"{'split':<10} {'characters':>12} {'rows':>9} {'longest row':>12} {'padding':>8}"]
     for name, split in corpus.items():
         lengths = lengths_of(split)
-        padding = 1 - lengths.mean() / len(split[0]["input_ids"])
+        padding = 1 - lengths.sum() / pc.sum(pc.list_value_length(split.data["input_ids"])).as_py()
         characters = (lengths - 1).sum()
         lines.append(f"{name:<10} {characters:>12,} {len(split):>9,} {lengths.max() - 1:>12,} {padding:>8.1%}")
         for batch in split.select_columns("text").iter(ROWS_AT_ONCE):

@@ -30,6 +30,7 @@ class BuildArguments:
         "sentence", "A row holds one sentence, or as many whole ones as fit."
     )
     max_length: int = setting(512, "Characters per row, including the newline that starts it.")
+    pad_to_max_length: bool | None = setting(None, "Store the rows padded (default: those of up to 16 MB of text).")
     keep_punctuation: bool = setting(False, "Keep punctuation and symbols; the text's lines are the rows.")
     keep_case: bool = setting(False, "Keep upper and lower case distinct.")
 

@@ -3,11 +3,13 @@
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unicodedata import category
 
 import numpy as np
 import pyarrow.compute as pc
@@ -23,6 +25,8 @@ from .sequences import MAX_LENGTH, ROWS_AT_ONCE, cut_rows, encode_rows, features
 from .sources import read_documents
 from .text import Cleaning
 
+MUCH = 0.1  # of a text, when it is worth saying that it is forgotten
+SENTENCE_ENDS = ".!?…。！？।"  # which become newlines
 LARGEST_PADDED = 16 * 10**6  # bytes of a text whose rows are stored padded where nobody says otherwise
 
 
@@ -56,6 +60,7 @@ def build_corpus(
         folded = in_parallel(blocks, fold_block, fn_kwargs=folding, with_indices=True)
         if not "".join(folded["alphabet"]).strip():
             raise CorpusError("nothing is left of the text after normalising: it holds no letter or digit")
+        say_what_is_forgotten(folded, keep_punctuation, keep_case)
         tokenizer = build_tokenizer(folded["alphabet"], lowercase=not keep_case, strip_punctuation=not keep_punctuation)
         rows = in_parallel(folded, cut_block, fn_kwargs={"max_length": max_length, "sequence": sequence})
         padded_to = max_length if pads(rows, pad_to_max_length) else None
@@ -93,10 +98,25 @@ def in_parallel(blocks: Dataset, function: Callable, batch_size: int = 1, **opti
 
 
 def fold_block(batch: dict, indices: list[int], *, lowercase: bool, strip_punctuation: bool) -> dict:
-    """A block as the tokenizer will normalise it, and its alphabet."""
+    """A block as the tokenizer will normalise it, its alphabet, and how many marks and capitals it had."""
     normalise = partial(fold, lowercase=lowercase, strip_punctuation=strip_punctuation)
     folded = fold_in_place(normalise, batch["text"][0], indices[0])
-    return {"text": [folded], "alphabet": ["".join(sorted(set(folded)))]}
+    counts = Counter(batch["text"][0]).items()
+    marks = sum(n for one, n in counts if category(one)[0] in "PS" and one not in SENTENCE_ENDS)
+    capitals = sum(n for one, n in counts if one.isupper())
+    return {"text": [folded], "alphabet": ["".join(sorted(set(folded)))], "marks": [marks], "capitals": [capitals]}
+
+
+def say_what_is_forgotten(folded: Dataset, keep_punctuation: bool, keep_case: bool) -> None:
+    """Warns where much of a text, such as code or a notation, would be folded away."""
+    size = pc.sum(pc.utf8_length(folded.data["text"])).as_py()
+    for column, what, kept in (
+        ("marks", "punctuation and symbols are left out, --keep_punctuation keeps them", keep_punctuation),
+        ("capitals", "capitals become small letters, --keep_case keeps them", keep_case),
+    ):
+        count = pc.sum(folded.data[column]).as_py()
+        if not kept and count > size * MUCH:
+            logger.warning("%s %s: %.0f for every 100 characters of the corpus", f"{count:,}", what, 100 * count / size)
 
 
 def cut_block(batch: dict, max_length: int, sequence: str) -> dict:

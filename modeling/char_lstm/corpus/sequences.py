@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 from datasets import Dataset, Features, List, Value, concatenate_datasets
@@ -47,8 +48,14 @@ def _pieces(line: str, room: int) -> Iterator[str]:
     yield line[start:]
 
 
-def encode_rows(rows: dict, tokenizer: PreTrainedTokenizerFast, max_length: int) -> dict:
-    """The rows as ids, padded on the right: `text, input_ids, attention_mask, length`.
+def features_of(tokenizer: PreTrainedTokenizerFast, max_length: int | None) -> Features:
+    """The columns of `encode_rows`; without padding, ids of the type of the tokenizer's that takes the least room."""
+    ids = Value("int32" if max_length or len(tokenizer) > 2**16 else "uint16")
+    return Features({**FEATURES, "input_ids": List(ids)})
+
+
+def encode_rows(rows: dict, tokenizer: PreTrainedTokenizerFast, max_length: int | None) -> dict:
+    """The rows as ids, padded on the right to `max_length` if there is one: `text, input_ids, attention_mask, length`.
 
     Each row starts with the newline that ends the sentence before it, so its first character has something to follow.
     `length` counts the ids that are not padding, that newline included. `rows` has the column `text`, which this
@@ -59,9 +66,14 @@ def encode_rows(rows: dict, tokenizer: PreTrainedTokenizerFast, max_length: int)
     id_of = np.zeros(max(ids) + 1, np.int32)
     id_of[list(ids)] = list(ids.values())
     length = np.array([1 + len(row) for row in texts], np.int32)  # (rows,)
+    joined = id_of[np.frombuffer("".join(f"\n{row}" for row in texts).encode("utf-32-le"), np.uint32)]  # (characters,)
+    if max_length is None:
+        split = partial(np.split, indices_or_sections=np.cumsum(length)[:-1])
+        mask = split(np.ones(len(joined), np.int8))
+        return {"text": texts, "input_ids": split(joined), "attention_mask": mask, "length": length}
     real = np.arange(max_length) < length[:, None]  # (rows, max_length)
     input_ids = np.full(real.shape, tokenizer.pad_token_id, np.int32)
-    input_ids[real] = id_of[np.frombuffer("".join(f"\n{row}" for row in texts).encode("utf-32-le"), np.uint32)]
+    input_ids[real] = joined
     return {"text": texts, "input_ids": input_ids, "attention_mask": real.astype(np.int8), "length": length}
 
 
@@ -76,6 +88,11 @@ def encoded_rows(texts: list[str], tokenizer: PreTrainedTokenizerFast, max_lengt
 def lengths_of(rows: Dataset) -> np.ndarray:
     """The column `length`, (rows,)."""
     return rows.with_format("numpy", columns=["length"])["length"][:]
+
+
+def max_length_of(rows: Dataset) -> int:
+    """What the rows are padded to, or the longest of rows without padding."""
+    return max(len(rows[0]["input_ids"]), int(lengths_of(rows).max()))
 
 
 def ids_of(rows: Dataset, tokenizer: PreTrainedTokenizerFast) -> np.ndarray:

@@ -54,12 +54,10 @@ SENTENCE_END = _regex(
 # Titles, most of them from the sentence-break suppressions of Unicode's CLDR for English, German, French, Spanish,
 # Italian, Portuguese and Russian. The others there end sentences too often ("to.", "all."), single letters among them.
 TITLES = (
-    "Mr Mrs Ms Messrs Dr St Prof Rev Capt Col Gen Lt Maj Sgt Pvt Hon Gov Sen Mt vs Mme Mlle Hr Hrn Frl Fr Nr "
-    "Sr Sra Srta Sres Dra Dña Sta Sto Sig Dott Avv проф ул"
-).split()
-AFTER_A_TITLE = "|".join(
-    rf"\b{form}\." for form in ["M", "MM", *(form for one in TITLES for form in (one, one.lower(), one.upper()))]
+    "Mr|Mrs|Ms|Messrs|Dr|St|Prof|Rev|Capt|Col|Gen|Lt|Maj|Sgt|Pvt|Hon|Gov|Sen|Mt|vs|Mme|Mlle|Hr|Hrn|Frl|Fr|Nr"
+    "|Sr|Sra|Srta|Sres|Dra|Dña|Sta|Sto|Sig|Dott|Avv|проф|ул"
 )
+AFTER_A_TITLE = "|".join(rf"\b{one}\." for one in f"M|MM|{TITLES}|{TITLES.lower()}|{TITLES.upper()}".split("|"))
 WITHIN_A_SENTENCE = _regex(  # a title's dot, any in Thai, which ends no sentence with it, an ellipsis that goes on
     rf"\.(?<={AFTER_A_TITLE}|\p{{Thai}}\.)(?!\.)"
     rf"|[.…](?<![.…].|[.…][^\S\n].)(?:(?<=…)|[^\S\n]?\.)(?:[^\S\n]?[.…])*+{CLOSING}*+(?=[^\S\n]+\p{{Ll}})"
@@ -77,9 +75,7 @@ VOWELS = "".join(one for one in map(chr, LATIN) if _parts(one)[0].lower() in "ae
 APOSTROPHE_IN_A_WORD = _regex(
     rf"['’](?:(?<=[{VOWELS}].)(?<![Qq][Uu].)(?=\p{{Latin}})|(?<=\p{{Latin}}.)(?=[\p{{Latin}}&&[^{VOWELS}hH]]))"
 )
-MARKS = _regex(
-    rf"[^{IN_WORD}\s{JOINERS}][\p{{M}}{JOINERS}]*+"
-)  # punctuation, symbols, controls, with accents of theirs
+MARKS = _regex(rf"[^{IN_WORD}\s{JOINERS}][\p{{M}}{JOINERS}]*+")  # punctuation, symbols, controls, and their accents
 BLANKS = _regex(r"[^\S\n]+")
 BLANKS_WITH_A_NEWLINE = _regex(r" ?\n[ \n]*")
 FEW = 100_000  # letters, among which fewer than one with an accent
@@ -204,7 +200,7 @@ def _normalizer(
 
 
 def _lacking(alphabet: set[str], strip_punctuation: bool) -> Regex:
-    """What `alphabet` lacks: where text is composed, with the joiners, marks and jamo that would meet another letter."""
+    """What `alphabet` lacks, with the joiners, marks and jamo that would meet another letter in a composed text."""
     codes = [_code(character) for character in sorted(alphabet)]
     known = ["".join(codes[start : start + CLASS_SIZE]) for start in range(0, len(codes), CLASS_SIZE)]
     lacking = "".join(f"(?![{some}])" for some in known) + (r"\S" if strip_punctuation else r"[\s\S]")

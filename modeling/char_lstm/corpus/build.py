@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerFast
 
 from ..errors import CorpusError
 from ..files import replaced_folder
-from ..tokenization_char_lstm import build_tokenizer, fold
+from ..tokenization_char_lstm import accents_are_foreign, build_tokenizer, count_accents, fold
 from .sequences import FEATURES, MAX_LENGTH, ROWS_AT_ONCE, cut_rows, encode_rows, fold_in_place, lengths_of
 from .sources import read_lines
 from .text import clean_blocks, cut_blocks
@@ -33,6 +33,7 @@ def build_corpus(
     max_length: int = MAX_LENGTH,
     keep_punctuation: bool = False,
     keep_case: bool = False,
+    strip_accents: bool = False,
 ) -> DatasetDict:
     """Builds a corpus and saves it with its tokenizer; `output_dir` appears whole or not at all.
 
@@ -43,13 +44,16 @@ def build_corpus(
     """
     if max_length < 2:
         raise CorpusError(f"--max_length {max_length}: a row needs at least 2, a newline and a character")
-    folding = {"lowercase": not keep_case, "strip_punctuation": not keep_punctuation}
+    folding = {"lowercase": not keep_case, "strip_punctuation": not keep_punctuation, "strip_accents": strip_accents}
     with corpus_folder(Path(output_dir)) as folder, TemporaryDirectory(dir=folder) as work:
         blocks = store_blocks(work, text=text, dataset_name=dataset_name, text_column=text_column)
         folded = in_parallel(blocks, fold_block, fn_kwargs=folding, with_indices=True)
+        if not keep_punctuation and accents_are_foreign(sum(folded["accents"]), sum(folded["letters"])):
+            folding["strip_accents"] = True
+            folded = in_parallel(folded, fold_block, fn_kwargs=folding, with_indices=True)
         if not "".join(folded["alphabet"]).strip():
             raise CorpusError("nothing is left of the text after normalising: it holds no letter or digit")
-        tokenizer = build_tokenizer(folded["alphabet"], lowercase=not keep_case, strip_punctuation=not keep_punctuation)
+        tokenizer = build_tokenizer(folded["alphabet"], **folding)
         rows = in_parallel(folded, cut_block, fn_kwargs={"max_length": max_length, "sequence": sequence})
         save_splits(split_rows(rows), rows, tokenizer, max_length, folder)
         tokenizer.save_pretrained(folder)
@@ -82,11 +86,11 @@ def in_parallel(blocks: Dataset, function: Callable, batch_size: int = 1, **opti
     )
 
 
-def fold_block(batch: dict, indices: list[int], *, lowercase: bool, strip_punctuation: bool) -> dict:
-    """A block as the tokenizer will normalise it, and its alphabet."""
-    normalise = partial(fold, lowercase=lowercase, strip_punctuation=strip_punctuation)
-    folded = fold_in_place(normalise, batch["text"][0], indices[0])
-    return {"text": [folded], "alphabet": ["".join(sorted(set(folded)))]}
+def fold_block(batch: dict, indices: list[int], **folding: bool) -> dict:
+    """A block as the tokenizer will normalise it, its alphabet, and how many of its letters have accents."""
+    folded = fold_in_place(partial(fold, **folding), batch["text"][0], indices[0])
+    accents, letters = count_accents(folded)
+    return {"text": [folded], "alphabet": ["".join(sorted(set(folded)))], "accents": [accents], "letters": [letters]}
 
 
 def cut_block(batch: dict, max_length: int, sequence: str) -> dict:

@@ -26,6 +26,7 @@ class BuildArguments:
     max_length: int = setting(512, "Characters per row, including the newline that starts it.")
     keep_punctuation: bool = setting(False, "Keep punctuation and symbols; the text's lines are the rows.")
     keep_case: bool = setting(False, "Keep upper and lower case distinct.")
+    strip_accents: bool = setting(False, "Take accents and other nonspacing marks off their letters.")
 
 
 def main(argv: list[str]) -> None:

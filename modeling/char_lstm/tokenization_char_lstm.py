@@ -75,7 +75,7 @@ VOWELS = "".join(one for one in map(chr, LATIN) if _parts(one)[0].lower() in "ae
 APOSTROPHE_IN_A_WORD = _regex(
     rf"['’](?:(?<=[{VOWELS}].)(?<![Qq][Uu].)(?=\p{{Latin}})|(?<=\p{{Latin}}.)(?=[\p{{Latin}}&&[^{VOWELS}hH]]))"
 )
-MARKS = _regex(rf"[^{IN_WORD}\s{JOINERS}][\p{{M}}{JOINERS}]*+")  # punctuation, symbols, controls, and their accents
+MARKS = _regex(rf"[^{IN_WORD}\s{JOINERS}][\x{{FE00}}-\x{{FE0F}}\x{{20D0}}-\x{{20F0}}{JOINERS}]*+")  # emoji are several
 BLANKS = _regex(r"[^\S\n]+")
 BLANKS_WITH_A_NEWLINE = _regex(r" ?\n[ \n]*")
 FEW = 100_000  # letters, among which fewer than one with an accent
@@ -100,18 +100,21 @@ def build_tokenizer(
         lowercase: fold upper case away.
         strip_punctuation: turn sentence ends into newlines and every other mark into a space, and compose letters with
             their marks (NFC); when false, characters stay as they are and only line breaks are unified.
-        strip_accents: take every nonspacing mark off its letter. So it is too, and a warning says it, with punctuation
-            stripped from texts of which fewer than one letter in 100 000 has one: they are of other languages' words.
+        strip_accents: take every nonspacing mark off its letter. With punctuation stripped this is also done where
+            fewer than one letter in 100 000 has one, and a warning says how many: they are of another language's words.
         unit: "char", or "word" for whatever stands between white space. Raises ValueError if it is another.
     """
     from transformers import PreTrainedTokenizerFast
 
     if unit not in ("char", "word"):
         raise ValueError(f'unit must be "char" or "word", got {unit!r}')
-    how = {"lowercase": lowercase, "strip_punctuation": strip_punctuation, "strip_accents": strip_accents}
-    folded = [fold(text, **how) for text in texts]
+    folded = [
+        fold(text, lowercase=lowercase, strip_punctuation=strip_punctuation, strip_accents=strip_accents)
+        for text in texts
+    ]
     if strip_punctuation and not strip_accents and accents_are_foreign(*count_accents("".join(folded))):
-        folded, strip_accents = [fold(text, strip_accents=True) for text in folded], True
+        folded = [fold(text, lowercase=lowercase, strip_accents=True) for text in folded]
+        strip_accents = True
     if unit == "char":
         alphabet = ({NEWLINE, " "} if strip_punctuation else {NEWLINE}).union(*folded)
         backend = Tokenizer(_word_level([PAD_TOKEN, NEWLINE], alphabet, unknown=PAD_TOKEN))  # no text is unknown
@@ -148,9 +151,9 @@ def count_accents(text: str) -> tuple[int, int]:
 
 
 def accents_are_foreign(accents: int, letters: int) -> bool:
-    """Whether so few of a text's letters have accents that they are of another language's words; if so, it is said."""
-    foreign = 0 < accents * FEW < letters
-    if foreign:
+    """Whether a text's letters have no accents, or so few that they are of another language's words, which is said."""
+    foreign = accents * FEW < letters
+    if foreign and accents:
         logger.warning("took the accents off %d of %d letters, too few to be learnt", accents, letters)
     return foreign
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
@@ -44,11 +45,13 @@ def build_corpus(
     """
     if max_length < 2:
         raise CorpusError(f"--max_length {max_length}: a row needs at least 2, a newline and a character")
-    folding = {"lowercase": not keep_case, "strip_punctuation": not keep_punctuation, "strip_accents": strip_accents}
+    folding: dict[str, Any] = {"lowercase": not keep_case, "strip_punctuation": not keep_punctuation}
+    folding["strip_accents"] = strip_accents
     with corpus_folder(Path(output_dir)) as folder, TemporaryDirectory(dir=folder) as work:
         blocks = store_blocks(work, text=text, dataset_name=dataset_name, text_column=text_column)
         folded = in_parallel(blocks, fold_block, fn_kwargs=folding, with_indices=True)
-        if not keep_punctuation and accents_are_foreign(sum(folded["accents"]), sum(folded["letters"])):
+        accents, letters = sum(folded["accents"]), sum(folded["letters"])
+        if accents and not keep_punctuation and accents_are_foreign(accents, letters):
             folding["strip_accents"] = True
             folded = in_parallel(folded, fold_block, fn_kwargs=folding, with_indices=True)
         if not "".join(folded["alphabet"]).strip():
@@ -86,7 +89,7 @@ def in_parallel(blocks: Dataset, function: Callable, batch_size: int = 1, **opti
     )
 
 
-def fold_block(batch: dict, indices: list[int], **folding: bool) -> dict:
+def fold_block(batch: dict, indices: list[int], **folding: Any) -> dict:
     """A block as the tokenizer will normalise it, its alphabet, and how many of its letters have accents."""
     folded = fold_in_place(partial(fold, **folding), batch["text"][0], indices[0])
     accents, letters = count_accents(folded)

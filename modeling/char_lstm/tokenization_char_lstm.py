@@ -32,7 +32,7 @@ def _code(character: str) -> str:
 # lookbehind comes after the first character, for the engine searches faster for a character than for a place.
 LINE_BREAK = _regex(r"\r\n|[\n\v\f\r\x{85}\x{2028}\x{2029}]")
 IN_WORD = r"\p{L}\p{M}\p{N}"
-JOINERS = r"\x{200C}\x{200D}\x{180E}"  # Persian, Indic and Mongolian spelling has them between letters
+JOINERS = "\u200c\u200d\u180e"  # Persian, Indic and Mongolian spelling has them between letters
 INVISIBLE = _regex(  # hyphens, spaces, direction and byte-order marks that are not seen, and joiners elsewhere
     r"[\x{AD}\x{61C}\x{200B}\x{200E}\x{200F}\x{202A}-\x{202E}\x{2060}-\x{206F}\x{FEFF}]++"
     rf"|[{JOINERS}](?:(?<=[{JOINERS}].)|(?<![{IN_WORD}].)|[{JOINERS}]*+(?![{IN_WORD}]))[{JOINERS}]*+"
@@ -207,7 +207,7 @@ def _lacking(alphabet: set[str], strip_punctuation: bool) -> Regex:
     codes = [_code(character) for character in sorted(alphabet)]
     known = ["".join(codes[start : start + CLASS_SIZE]) for start in range(0, len(codes), CLASS_SIZE)]
     lacking = "".join(f"(?![{some}])" for some in known) + (r"\S" if strip_punctuation else r"[\s\S]")
-    return Regex(rf"[{JOINERS}]*+{lacking}[\p{{M}}{JOINERS}\x{{1160}}-\x{{11FF}}]*+" if strip_punctuation else lacking)
+    return _regex(rf"[{JOINERS}]*+{lacking}[\p{{M}}{JOINERS}\x{{1160}}-\x{{11FF}}]*+" if strip_punctuation else lacking)
 
 
 def _encodable(text: str) -> str:

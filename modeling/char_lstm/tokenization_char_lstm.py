@@ -8,6 +8,7 @@ import logging
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
+from functools import cache
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from tokenizers.normalizers import Replace
@@ -139,7 +140,7 @@ def build_tokenizer(
 
 def fold(text: str, *, lowercase: bool = True, strip_punctuation: bool = True, strip_accents: bool = False) -> str:
     """`text` as a tokenizer made from it would normalise it: no character is outside the alphabet yet."""
-    return _normalizer(lowercase, strip_punctuation, strip_accents).normalize_str(_encodable(text))
+    return _whole_normalizer(lowercase, strip_punctuation, strip_accents).normalize_str(_encodable(text))
 
 
 def count_accents(text: str) -> tuple[int, int]:
@@ -200,6 +201,9 @@ def _normalizer(
     if strip_punctuation:
         steps += [Replace(BLANKS, " "), Replace(BLANKS_WITH_A_NEWLINE, NEWLINE)]
     return normalizers.Sequence(steps)
+
+
+_whole_normalizer = cache(_normalizer)  # of any alphabet: its patterns are compiled once
 
 
 def _lacking(alphabet: set[str], strip_punctuation: bool) -> Regex:

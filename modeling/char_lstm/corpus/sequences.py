@@ -16,7 +16,7 @@ MAX_LENGTH = 512  # ids of a row, with the newline that starts it
 FEATURES = Features(
     text=Value("string"), input_ids=List(Value("int32")), attention_mask=List(Value("int8")), length=Value("int32")
 )
-CLUSTERS = Split(Regex(r"\X"), "isolated")
+CLUSTERS = Split(Regex(r"\X\p{M}*"), "isolated")  # Burmese has marks that \X leaves out
 LONGEST_CLUSTER = 64  # characters, with those before it that tell where it begins
 LINE = re.compile(r"[^\n]*\n+|[^\n]+")  # with the line break, and the blank lines, that end it
 

@@ -8,7 +8,7 @@ import logging
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, partial
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from tokenizers.normalizers import Replace
@@ -109,13 +109,10 @@ def build_tokenizer(
 
     if unit not in ("char", "word"):
         raise ValueError(f'unit must be "char" or "word", got {unit!r}')
-    folded = [
-        fold(text, lowercase=lowercase, strip_punctuation=strip_punctuation, strip_accents=strip_accents)
-        for text in texts
-    ]
+    fold_some = partial(fold, lowercase=lowercase, strip_punctuation=strip_punctuation)
+    folded = [fold_some(text, strip_accents=strip_accents) for text in texts]
     if strip_punctuation and not strip_accents and accents_are_foreign(*count_accents("".join(folded))):
-        folded = [fold(text, lowercase=lowercase, strip_accents=True) for text in folded]
-        strip_accents = True
+        folded, strip_accents = [fold_some(text, strip_accents=True) for text in folded], True
     if unit == "char":
         alphabet = ({NEWLINE, " "} if strip_punctuation else {NEWLINE}).union(*folded)
         backend = Tokenizer(_word_level([PAD_TOKEN, NEWLINE], alphabet, unknown=PAD_TOKEN))  # no text is unknown

@@ -2,6 +2,7 @@
 
     make space                               # or: python space/app.py
     MODEL_ID=runs/mine python space/app.py   # a folder, or an id on the Hub, instead of the packaged Alice
+    gradio space/app.py                      # the page follows each change of a file
     GRADIO_MCP_SERVER=true make space        # also as a tool for agents; needs gradio[mcp]
 
 Writing needs neither torch nor transformers, so the page is up as soon as gradio is; they are imported in the
@@ -216,10 +217,11 @@ def build() -> gr.Blocks:
     return demo.queue(max_size=QUEUE)
 
 
-def main() -> None:
+def main(demo: gr.Blocks) -> None:
     threading.Thread(target=models.model_of, args=(models.DEFAULT,), daemon=True).start()  # importing torch is slow
-    build().launch(**LOOKS, **SERVING)
+    demo.launch(**LOOKS, **SERVING)
 
 
 if __name__ == "__main__":
-    main()
+    demo = build()  # `gradio app.py` looks for this name whenever a file has changed
+    main(demo)

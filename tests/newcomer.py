@@ -28,7 +28,8 @@ PAGES += [
     f"docs/{name}.md"
     for name in ("own-text", "languages", "base-model", "streaming", "publish", "rented-gpu", "inside", "lecture")
 ]
-PAGES += [f"docs/{name}.md" for name in ("works-with", "results", "experiments", "packaging")]
+PAGES += [f"docs/{name}.md" for name in ("works-with", "results", "experiments")]
+PAGES += [f"docs/packaging{part}.md" for part in ("", "-tokens", "-training")]
 RUN, SHOWN = ("bash", "python"), ("text", "yaml", "diff")  # languages of blocks: programs, and what is only read
 PORT = "7869"
 STORY = "tests/data/lighthouse.txt"

@@ -2,8 +2,10 @@
 
 import pytest
 
-from scripts.benchmarks import common, memory, tables, training, variants
+from scripts.benchmarks import common, languages, memory, tables, training, variants
 from tests.conftest import STORY
+
+TINY = {"max_steps": 1, "hidden_size": 8, "use_cpu": True, "ngram_smoothing": 0}
 
 
 def test_each_table_stands_on_one_page_and_is_that_of_the_committed_results():
@@ -31,6 +33,28 @@ def test_a_table_of_variants_trains_each_row_once_and_goes_on_where_it_was_cut_o
 
     monkeypatch.setattr(variants, "run", lambda *_: pytest.fail("trained again"))
     assert variants.measure(str(STORY), "pair", tmp_path / "pair.json") == results
+
+
+def test_a_compressor_is_asked_for_what_the_test_text_adds_to_what_was_seen():
+    seen, repeated, other = (
+        "a lamp stood in the tower " * 20,
+        "a lamp stood in the tower ",
+        "unheard of by a quirk xyz ",
+    )
+    for compress in languages.COMPRESSORS.values():
+        assert languages.added_bits(compress, seen, repeated) < languages.added_bits(compress, seen, other)
+    assert languages.added_bits(bytes, "seen", "né") == 12  # three bytes, two characters
+
+
+def test_languages_go_on_where_they_were_cut_off(tmp_path, monkeypatch):
+    (tmp_path / "el.txt").write_text(STORY.read_text(encoding="utf-8"), encoding="utf-8")
+    monkeypatch.setattr(languages, "LANGUAGES", {"el": ("Greek", "Greek")})
+    monkeypatch.setattr(languages, "SETTINGS", TINY)
+    results = languages.measure(str(tmp_path), tmp_path / "languages.json")
+    assert results["figures"] == {"Greek": results["languages"]["el"]["bits_per_char"]}
+
+    monkeypatch.setattr(languages, "run", lambda *_: pytest.fail("trained again"))
+    assert languages.measure(str(tmp_path), tmp_path / "languages.json") == results
 
 
 def test_candidates_are_run_in_turn_and_their_medians_kept(monkeypatch):

@@ -15,7 +15,7 @@ README, DOCS = ROOT / "README.md", sorted((ROOT / "docs").glob("*.md"))
 PAGES = [README, *DOCS, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "SECURITY.md"]
 HOOKS, WORKFLOW = ROOT / ".pre-commit-config.yaml", ROOT / ".github" / "workflows" / "ci.yml"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-NAMED = [ROOT / "docs" / "packaging.md", ROOT / "SECURITY.md", ROOT / "CONTRIBUTING.md"]  # pages that name tests
+NAMED = [*(ROOT / "docs").glob("packaging*.md"), ROOT / "SECURITY.md", ROOT / "CONTRIBUTING.md"]  # they name tests
 OF_THE_REPOSITORY = r"(?:modeling|scripts|space|tests|docs|\.github|\.ci)/[\w./-]+"
 OF_A_READER = ("modeling/pretrained/mine",)  # paths that a reader makes
 

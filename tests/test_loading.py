@@ -21,7 +21,7 @@ from safetensors.numpy import load_file, save_file
 from transformers import AutoTokenizer, set_seed
 
 from char_lstm import CharLstmForCausalLM, build_tokenizer, generate_text, load, load_decoder
-from char_lstm.loading import CheckpointError
+from char_lstm.loading import CheckpointError, hash_files, weight_files
 from tests.conftest import INTENTS
 
 PROMPT = "The lamp!"
@@ -49,7 +49,65 @@ def test_a_loaded_model_is_ready_to_write(saved):
     model, tokenizer = load(saved)
     assert not model.training
     assert model.generation_config.suppress_tokens == [0]
-    assert (tokenizer.pad_token, tokenizer.padding_side) == ("<pad>", "left")
+    assert (tokenizer.pad_token_id, tokenizer.padding_side) == (0, "left")
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64], ids=str)
+@pytest.mark.parametrize("shards", [1, 2], ids=["whole", "sharded"])
+def test_any_precision_is_read_as_the_library_reads_it(model, tokenizer, saved, dtype, shards):
+    (saved / "model.safetensors").unlink()
+    model.to(dtype).save_pretrained(saved, max_shard_size="10GB" if shards == 1 else "5KB")
+    assert len(list(saved.glob("*.safetensors"))) >= shards
+    theirs = CharLstmForCausalLM.from_pretrained(saved, dtype=torch.float32)
+    ours, _ = load(saved)
+    for name, weight in theirs.state_dict().items():
+        assert torch.equal(ours.state_dict()[name], weight)
+    written = {generate_text(each, tokenizer, PROMPT, seed=1) for each in (theirs, ours, load_decoder(saved)[0])}
+    assert len(written) == 1
+
+
+class TestShards:
+    @pytest.fixture
+    def sharded(self, model, saved):
+        (saved / "model.safetensors").unlink()
+        model.save_pretrained(saved, max_shard_size="5KB")
+        return saved
+
+    @pytest.mark.parametrize("way_in", [load, load_decoder])
+    def test_a_missing_shard_is_named(self, sharded, way_in):
+        shard = max(sharded.glob("model-*.safetensors"))
+        shard.unlink()
+        with pytest.raises(CheckpointError, match=f"{shard.name} is missing"):
+            way_in(sharded)
+
+    @pytest.mark.parametrize("index", ["{", "[]", "{}", '{"weight_map": 1}'])
+    def test_a_broken_index_is_named(self, sharded, index):
+        (sharded / "model.safetensors.index.json").write_text(index)
+        with pytest.raises(CheckpointError, match=r"model\.safetensors\.index\.json is broken"):
+            load_decoder(sharded)
+
+    def test_a_weight_that_no_shard_has_is_named(self, sharded):
+        shard = max(sharded.glob("model-*.safetensors"))
+        gone = sorted(load_file(shard))[0]
+        change_weights(shard, lambda weights: weights.pop(gone))
+        with pytest.raises(CheckpointError, match=f"index.json lacks {gone}"):
+            load_decoder(sharded)
+
+    def test_a_shard_lies_beside_its_index(self, sharded, tmp_path):
+        index = sharded / "model.safetensors.index.json"
+        shard = max(sharded.glob("model-*.safetensors"))
+        shard.rename(tmp_path / shard.name)
+        index.write_text(index.read_text().replace(shard.name, f"../{shard.name}"))
+        with pytest.raises(CheckpointError, match=f"{shard.name} is missing"):
+            load_decoder(sharded)
+
+    def test_every_shard_is_the_one_that_was_measured(self, sharded):
+        record = {"weights_sha256": hash_files(weight_files(sharded))}
+        (sharded / "evaluation.json").write_text(json.dumps(record))
+        load_decoder(sharded)
+        change_weights(max(sharded.glob("model-*.safetensors")), lambda weights: next(iter(weights.values())).fill(0))
+        with pytest.raises(CheckpointError, match=r"is not the file that evaluation\.json"):
+            load_decoder(sharded)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +127,7 @@ def test_a_tokenizer_without_any_code_keeps_its_pad_and_its_side(saved, tokenize
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(saved / name, tmp_path / "alone")
     again = AutoTokenizer.from_pretrained(tmp_path / "alone")
-    assert (again.pad_token, again.pad_token_id, again.padding_side) == ("<pad>", 0, "left")
+    assert (again.pad_token, again.pad_token_id, again.padding_side) == (tokenizer.pad_token, 0, "left")
     text = "The keeper’s <pad> lamp!"
     assert again(text).input_ids == tokenizer(text).input_ids
     assert again.decode(again(text).input_ids) == "the keepers pad lamp\n"
@@ -169,7 +227,7 @@ DISAGREEMENTS = {
     "weight_of_integers": (
         "model.safetensors",
         lambda path: change_weights(path, as_integers),
-        r"lm_head\.bias holds values that are not finite numbers",
+        r"lm_head\.bias holds numbers of type I32; save the model in float32",
     ),
     "weight_not_finite": (
         "model.safetensors",
@@ -337,6 +395,8 @@ class TestInAFreshProcess:
                 assert tokenizer.decode(model.generate(**inputs, max_new_tokens=60)[0]) == drawn
                 its_own = sys.modules[type(model).__module__.replace(".modeling_", ".generation_")]
                 assert its_own.generate_text(model, tokenizer, prompt, seed=5, max_new_tokens=60) == ours
+                its_decoder = sys.modules[type(model).__module__.replace(".modeling_", ".torch_decoder_")]
+                assert its_decoder.is_as_built(model)  # so it writes at full speed
                 return type(model)
 
             assert write(trust_remote_code=True).__module__.startswith("transformers_modules.")

@@ -3,11 +3,15 @@
 import json
 from itertools import pairwise
 
+import peft
 import pytest
 import torch
 from huggingface_hub.errors import StrictDataclassError
-from torch import nn
+from torch import distributed, nn
+from torch.distributed.fsdp import fully_shard
+from torch.nn.parallel.scatter_gather import Gather, gather
 from torch.optim.swa_utils import AveragedModel
+from transformers import DynamicCache
 
 from char_lstm import (
     CharLstmConfig,
@@ -20,6 +24,8 @@ from char_lstm.state_char_lstm import RecurrentCache
 
 SIDES = ["left", "right", "both"]
 CELLS = ["lstm", "gru", "rnn"]
+PAIR = (torch.zeros(1, 2, 3, 8),) * 2  # keys and values
+FOREIGN = [DynamicCache, lambda: DynamicCache([PAIR, PAIR]), lambda: (PAIR, PAIR)]
 
 
 @pytest.fixture
@@ -41,6 +47,12 @@ def pad(rows, side):
 
 def close(actual, expected, atol=1e-5):
     torch.testing.assert_close(actual, expected, rtol=0, atol=atol)
+
+
+def sum_of_surprisals(model, ids, mask, targets):
+    """Nats of the targets that are not -100, each scored by the position that it stands at."""
+    logits = model(ids, attention_mask=mask).logits
+    return nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum")
 
 
 def states_of(output):
@@ -271,6 +283,21 @@ class TestState:
         with pytest.raises(NotImplementedError, match="made by the model's forward"):
             cache.update(torch.zeros(1, 1, 1, 4), torch.zeros(1, 1, 1, 4), 0)
 
+    @pytest.mark.parametrize("foreign", FOREIGN, ids=lambda make: type(make()).__name__)
+    def test_a_cache_of_keys_and_values_is_refused_in_one_sentence(self, model, rows, foreign):
+        calls = [model, model.model, CharLstmForSequenceClassification(model.config)]
+        if isinstance(foreign(), DynamicCache):  # generate itself refuses a tuple
+            calls.append(model.generate)
+        for call in calls:
+            with pytest.raises(TypeError, match=f"past_key_values is a {type(foreign()).__name__}.* leave it out"):
+                call(rows[0][None], past_key_values=foreign())
+
+    def test_prefix_tuning_is_refused_in_one_sentence(self, model, rows):
+        sizes = {"num_layers": 2, "num_attention_heads": 2, "token_dim": 16, "num_transformer_submodules": 1}
+        config = peft.PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3, **sizes)
+        with pytest.raises(TypeError, match="a recurrent model has no keys and values"):
+            peft.get_peft_model(model, config)(rows[0][None])
+
     def test_no_state_comes_back_while_training_unless_asked_for(self, model, rows):
         assert model(rows[0][None]).past_key_values is not None
         assert model(rows[0][None], use_cache=False).past_key_values is None
@@ -399,6 +426,83 @@ class TestOnACard:
             assert all(read is own for read, own in zip(layer._flat_weights, layer.parameters(), strict=True))
 
 
+class TestOnSeveralDevices:
+    """What a machine with several cards, or with none at hand, needs, as far as a CPU can tell."""
+
+    @pytest.fixture
+    def across_two(self, model, monkeypatch):
+        """Runs a model as `nn.DataParallel` does: half of the rows on each of two copies, whose outputs it gathers."""
+
+        def join(device, dim, *parts):
+            return torch.cat([part.reshape(-1, *part.shape[1:]) for part in parts])
+
+        monkeypatch.setattr(Gather, "apply", join)
+        copying = nn.parallel.replicate.__globals__
+        monkeypatch.setitem(copying, "_broadcast_coalesced_reshape", lambda weights, cards, detach: [weights] * 2)
+
+        def across_two(model, *inputs, **named):
+            copies = nn.parallel.replicate(model, [0, 1])
+            halves = [slice(0, 3), slice(3, None)]
+            outputs = [
+                copy(*(x[half] for x in inputs), **{name: x[half] for name, x in named.items()})
+                for copy, half in zip(copies, halves, strict=True)
+            ]
+            return gather(outputs, 0)
+
+        return across_two
+
+    @pytest.mark.parametrize("cell_type", CELLS)
+    def test_what_two_cards_read_is_put_together(self, across_two, make_model, rows, cell_type):
+        model = make_model(cell_type=cell_type)
+        ids, mask = pad(rows, "left")
+        parts, whole = across_two(model, ids, attention_mask=mask, labels=ids), model(ids, attention_mask=mask)
+        close(parts.logits, whole.logits)
+        close(states_of(parts), states_of(whole))
+        assert parts.past_key_values.get_seq_length() == whole.past_key_values.get_seq_length() == ids.shape[1]
+        assert parts.loss.shape == (2,)
+        again = [model(ids[:, :2], past_key_values=output.past_key_values).logits for output in (parts, whole)]
+        close(*again)
+
+    def test_shapes_can_be_had_without_weights(self, make_model):
+        for model in (make_model().to("meta"), CharLstmForSequenceClassification(CharLstmConfig()).to("meta")):
+            ids = torch.ones(2, 5, dtype=torch.long, device="meta")
+            for mask in (None, torch.ones(2, 5, device="meta")):
+                output = model(ids, attention_mask=mask, use_cache=True)
+                assert output.logits.is_meta
+                assert output.past_key_values.states[-1][0].shape == (2, model.config.hidden_size)
+        assert model.eval().train().training
+
+    @pytest.mark.parametrize("embedding_size", [0, 6], ids=["one-hot", "embedding"])
+    @pytest.mark.parametrize("by_layer", [True, False])
+    def test_shards_learn_what_the_whole_learns(self, make_model, rows, by_layer, embedding_size):
+        ids, mask = pad(rows, "left")
+        settings = {"embedding_size": embedding_size, "input_dropout": 0.0, "hidden_dropout": 0.0}
+        whole, sharded = make_model(**settings), make_model(**settings)
+        distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+        try:
+            mesh = distributed.init_device_mesh("cpu", (1,))
+            for module in [*sharded.model.layers, sharded] if by_layer else [sharded]:
+                fully_shard(module, mesh=mesh)
+            losses = [learn_a_little(model, ids, mask) for model in (whole, sharded)]
+        finally:
+            distributed.destroy_process_group()
+        close(*torch.tensor(losses))
+        assert losses[0][-1] < losses[0][0]
+
+
+def learn_a_little(model, ids, mask):
+    """The losses of a few steps, in either mode."""
+    optimizer = torch.optim.SGD([weight for weight in model.parameters() if weight.requires_grad], lr=0.5)
+    losses = []
+    for mode in (True, False, True):
+        loss = model.train(mode)(ids, attention_mask=mask, labels=ids).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+    return losses
+
+
 class TestForward:
     def test_embeddings_stand_in_for_ids(self, model, rows):
         embeddings = model.get_input_embeddings()(rows[0][None])
@@ -441,13 +545,38 @@ class TestForward:
     @pytest.mark.parametrize("side", SIDES)
     def test_accumulated_losses_add_up_to_that_of_the_whole_batch(self, model, rows, side):
         ids, mask = pad(rows, side)
+        labels = ids.masked_fill(mask.cumsum(dim=1) * mask < 2, -100)  # neither pads nor a row's first character
         counted = sum(len(row) - 1 for row in rows)
-        whole = model(ids, attention_mask=mask, labels=ids).loss
+        whole = model(ids, attention_mask=mask, labels=labels).loss
         parts = [
-            model(ids[part], attention_mask=mask[part], labels=ids[part], num_items_in_batch=counted).loss
+            model(ids[part], attention_mask=mask[part], labels=labels[part], num_items_in_batch=counted).loss
             for part in (slice(0, 1), slice(1, 4))
         ]
         close(sum(parts), whole)
+
+    @pytest.mark.parametrize("side", SIDES)
+    @pytest.mark.parametrize("pad_label", [-100, 0], ids=["pads_are_ignored", "pads_are_pad_ids"])
+    def test_a_batch_weighs_by_its_labels_and_is_the_mean_of_those_that_count(self, model, rows, side, pad_label):
+        ids, mask = pad(rows, side)
+        labels = ids.masked_fill(mask == 0, pad_label)
+        counted = (labels[:, 1:] != -100).sum()  # as the Trainer does
+        mean = model(ids, attention_mask=mask, labels=labels).loss
+        for step in (counted, 3 * counted, 3 * counted.item()):
+            share = model(ids, attention_mask=mask, labels=labels, num_items_in_batch=step).loss
+            close(share, mean * counted / step)
+
+    def test_labels_that_are_shifted_already_are_taken_as_they_are(self, model, rows):
+        ids, mask = pad(rows, "left")
+        shifted = nn.functional.pad(ids[:, 1:], (0, 1), value=-100)
+        given = {"labels": ids, "shift_labels": shifted, "num_items_in_batch": 5}
+        close(model(ids, attention_mask=mask, **given).loss, sum_of_surprisals(model, ids, mask, shifted) / 5)
+
+    @pytest.mark.parametrize("num_items", [None, 4])
+    def test_a_batch_without_a_character_to_score_adds_nothing_to_a_step(self, model, num_items):
+        ids, mask = torch.tensor([[0, 0, 3]]), torch.tensor([[0, 0, 1]])
+        labels = torch.tensor([[-100, -100, 3]])
+        loss = model(ids, attention_mask=mask, labels=labels, num_items_in_batch=num_items).loss
+        assert loss.isnan() if num_items is None else loss == 0
 
 
 class TestWeights:

@@ -14,7 +14,7 @@ REQUIREMENTS = {
     for requirement in map(Requirement, lines)
     if requirement.name != PROJECT["name"]
 }
-NEWEST_ALONE = ("lm_eval", "pip_audit", "deptry", "mypy", "ruff", "types_pyyaml")
+NEWEST_ALONE = ("lm_eval", "trl", "pip_audit", "deptry", "mypy", "ruff", "types_pyyaml")
 AT_THEIR_OLDEST = ("transformers", "huggingface_hub", "datasets", "gradio", "starlette", "tokenizers")
 
 

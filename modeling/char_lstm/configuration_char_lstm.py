@@ -23,6 +23,7 @@ class CharLstmConfig(PreTrainedConfig):
 
     Args:
         vocab_size: rows of the embedding; 29 is pad, newline, space and a-z.
+        alphabet_size: tokens that the model had before it was resized, if it was: its tokenizer has no fewer.
         embedding_size: width of the input vectors. `None` means `hidden_size`; 0 means one-hot.
         hidden_size: units of each recurrent layer.
         num_hidden_layers: recurrent layers, one above the other.
@@ -43,6 +44,7 @@ class CharLstmConfig(PreTrainedConfig):
     keys_to_ignore_at_inference = ["past_key_values"]
 
     vocab_size: int = 29
+    alphabet_size: int | None = None
     embedding_size: int | None = None
     hidden_size: int = 256
     num_hidden_layers: int = 2

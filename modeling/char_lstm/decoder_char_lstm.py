@@ -5,10 +5,8 @@ matrix product into a buffer that is used again, and a sigmoid is half a tanh, s
 the inner half folded into the weights.
 """
 
-import weakref
 from collections.abc import Mapping
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 
@@ -187,27 +185,3 @@ class GruLayer(RnnLayer):
 
 
 LAYERS = {"lstm": LstmLayer, "gru": GruLayer, "rnn": RnnLayer}
-
-
-# torch model -> (a copy of its weights, its decoder)
-_LAID_OUT: weakref.WeakKeyDictionary[Any, tuple[dict[str, np.ndarray], CharLstmDecoder]] = weakref.WeakKeyDictionary()
-
-
-def as_decoder(model) -> CharLstmDecoder:
-    """The decoder of a model, laid out again only when a weight has changed, in whatever way.
-
-    Raises:
-        ValueError: the model's weights are not where a checkpoint has them, as under an adapter that is not merged.
-    """
-    if isinstance(model, CharLstmDecoder):
-        return model
-    weights = {name: tensor.detach().float().cpu().numpy() for name, tensor in model.state_dict().items()}
-    if missing := expected_shapes(model.config).keys() - weights.keys():
-        raise ValueError(f"the model has no {min(missing)} of its own; merge its adapters first")
-    known, decoder = _LAID_OUT.get(model, ({}, None))
-    unchanged = known.keys() == weights.keys() and all(np.array_equal(known[name], weights[name]) for name in known)
-    if decoder is None or not unchanged:
-        copied = {name: weight.copy() for name, weight in weights.items()}
-        decoder = CharLstmDecoder(copied, model.config, model.generation_config)
-        _LAID_OUT[model] = copied, decoder
-    return decoder

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from .decoder_char_lstm import CharLstmDecoder, DecoderState, as_decoder
+from .decoder_char_lstm import CharLstmDecoder, DecoderState
 from .tokenization_char_lstm import normalise
 
 NEUTRAL = {"max_new_tokens": 500, "temperature": 1.0, "top_k": 0, "top_p": 1.0}  # where nothing else is said
@@ -27,7 +27,8 @@ def stream_text(
     """Writes on from `prompt`, one new character at a time.
 
     Args:
-        model: a `CharLstmForCausalLM` on any device, or a `CharLstmDecoder`.
+        model: a `CharLstmForCausalLM` on any device, or a `CharLstmDecoder`. One that was changed, with an adapter or a
+            hook say, writes what its own `forward` says, more slowly.
         tokenizer: its tokenizer, or the `tokenizers.Tokenizer` inside it.
         prompt: any text; it is normalised as the corpus was. An empty one starts after a sentence end.
         max_new_tokens, temperature, top_k, top_p: what is left out comes from `model.generation_config`.
@@ -37,11 +38,17 @@ def stream_text(
     Raises:
         ValueError: a setting out of its range.
     """
-    decoder = as_decoder(model)
+    if isinstance(model, CharLstmDecoder):
+        decoder = model
+    else:
+        from .torch_decoder_char_lstm import as_decoder  # imports torch
+
+        decoder = as_decoder(model)
     settings = sampling_settings(
         model.generation_config, max_new_tokens=max_new_tokens, temperature=temperature, top_k=top_k, top_p=top_p
     )
     backend = getattr(tokenizer, "backend_tokenizer", tokenizer)
+    settings.suppress_tokens += range(backend.get_vocab_size(), model.config.vocab_size)  # ids that are no token
     prompt_ids = backend.encode(normalise(backend, prompt), add_special_tokens=False).ids
     written = sample(decoder, [prompt_ids or [model.config.bos_token_id]], settings, seed)
     return (backend.id_to_token(int(ids[0])) for ids in written)

@@ -1,7 +1,6 @@
 """The recurrent layers over a padded batch: exact padding, dropout, and long rows one segment at a time."""
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import torch
@@ -37,7 +36,7 @@ class Padding:
     @classmethod
     def from_mask(cls, attention_mask: Tensor | None, time: int, *, state_wanted: bool) -> "Padding":
         """The padding of the last `time` columns of a mask, (batch, time) or longer, in which 0 marks a pad."""
-        if attention_mask is None:
+        if attention_mask is None or attention_mask.is_meta:
             return cls()
         real = attention_mask[:, -time:].bool()  # (batch, time)
         if time == 1:  # one step of decoding: no data-dependent branch, so that it can be captured and exported
@@ -136,12 +135,6 @@ class RecurrentStack(GradientCheckpointingLayer, nn.ModuleList):
 def make_dropout(rate: float, *, locked: bool) -> nn.Dropout:
     """Dropout of hidden units, with one mask a row or one a character."""
     return LockedDropout(rate) if locked else nn.Dropout(rate)
-
-
-def without_autocast(device: torch.device) -> AbstractContextManager:
-    """Recurrence in the weights' own precision: a cell state counts far, and bfloat16 has eight bits to count with."""
-    active = torch.is_autocast_enabled(device.type)
-    return torch.autocast(device.type, enabled=False) if active else nullcontext()
 
 
 def _gather_columns(x: Tensor, order: Tensor) -> Tensor:

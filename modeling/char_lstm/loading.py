@@ -12,23 +12,24 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file
+from safetensors import deserialize
 from tokenizers import Tokenizer
 
 from .decoder_char_lstm import GATES, CharLstmDecoder, expected_shapes
 from .errors import CheckpointError
 from .generation_char_lstm import choose, sampling_settings
-from .tokenization_char_lstm import JOINERS, NEWLINE, PAD_TOKEN
+from .tokenization_char_lstm import JOINERS, NEWLINE
 
 LEAST = {"vocab_size": 1, "embedding_size": 0, "hidden_size": 1, "num_hidden_layers": 1, "bos_token_id": 0}
 NEEDED = ("config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 CHOICES: dict[str, list] = {"cell_type": list(GATES), "tie_word_embeddings": [False, True]}
+INDEX = "model.safetensors.index.json"  # which shard holds which weight
 MOST_LABELS = 10_000  # transformers makes a name for each
-RECORDED = {"weights_sha256": "model.safetensors", "tokenizer_sha256": "tokenizer.json"}  # in evaluation.json
+NUMBERS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}  # of safetensors, in numpy
 
 
 def load(model_id: str | Path, *, revision: str | None = None):
-    """A checked `CharLstmForCausalLM`, in evaluation mode, and its tokenizer.
+    """A checked `CharLstmForCausalLM`, in evaluation mode and float32, and its tokenizer.
 
     Args:
         model_id: a folder, or the id of a repository on the Hub.
@@ -43,18 +44,20 @@ def load(model_id: str | Path, *, revision: str | None = None):
     from .modeling_char_lstm import CharLstmForCausalLM
 
     folder = checkpoint_folder(model_id, revision)
-    _read_checked(folder)
+    _, generation_config, _, _ = _read_checked(folder)
     try:
-        return CharLstmForCausalLM.from_pretrained(folder).eval(), PreTrainedTokenizerFast.from_pretrained(folder)
+        model = CharLstmForCausalLM.from_pretrained(folder, dtype="float32")
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
     except Exception as error:  # of any class: whatever the library trips over in a value that it alone reads
         names = "config.json, generation_config.json or tokenizer_config.json"
         raise CheckpointError(f"{folder}: transformers cannot use {names}: {error}") from error
+    model.generation_config.suppress_tokens = generation_config.suppress_tokens
+    return model.eval(), tokenizer
 
 
 def load_decoder(model_id: str | Path, *, revision: str | None = None) -> tuple[CharLstmDecoder, Tokenizer]:
     """What `load` loads, without torch and transformers: enough to write text on a CPU. Raises the same errors."""
     config, generation_config, weights, tokenizer = _read_checked(checkpoint_folder(model_id, revision))
-    tokenizer.encode_special_tokens = True  # as `split_special_tokens` in tokenizer_config.json
     return CharLstmDecoder(weights, config, generation_config), tokenizer
 
 
@@ -80,13 +83,17 @@ def _read_checked(folder: Path):
     _check_code(folder)
     config = _read_json(folder / "config.json")
     _check_config(config, folder / "config.json")
-    weights = read_part(folder / "model.safetensors", load_file)
-    _check_weights(weights, config, folder / "model.safetensors")
+    files = weight_files(folder)
+    weights = {name: weight for file in files for name, weight in read_part(file, _read_weights).items()}
+    _check_weights(weights, config, files[0] if len(files) == 1 else folder / INDEX)
     tokenizer = read_part(folder / "tokenizer.json", lambda path: Tokenizer.from_file(str(path)))
     _check_tokenizer(tokenizer, config, folder / "tokenizer.json")
-    _read_json(folder / "tokenizer_config.json")
+    tokenizer_config = _read_json(folder / "tokenizer_config.json")
+    tokenizer.encode_special_tokens = getattr(tokenizer_config, "split_special_tokens", False)
     generation_config = _read_json(folder / "generation_config.json")
     _check_generation_config(generation_config, config, folder / "generation_config.json")
+    surplus = range(tokenizer.get_vocab_size(), config.vocab_size)  # ids of a resized model that are no token
+    generation_config.suppress_tokens = [*(getattr(generation_config, "suppress_tokens", None) or []), *surplus] or None
     if (folder / "evaluation.json").exists():
         _check_record(_read_json(folder / "evaluation.json"), folder)
     return config, generation_config, weights, tokenizer
@@ -102,6 +109,39 @@ def _check_code(folder: Path) -> None:
             )
 
 
+def weight_files(folder: Path) -> list[Path]:
+    """The files that hold the weights of a checkpoint: model.safetensors, else the shards that its index names.
+
+    Raises:
+        CheckpointError: the index is broken.
+    """
+    if (folder / "model.safetensors").exists() or not (folder / INDEX).exists():
+        return [folder / "model.safetensors"]
+    index = read_part(folder / INDEX, lambda path: dict(json.loads(path.read_text(encoding="utf-8"))["weight_map"]))
+    return [folder / name for name in sorted({Path(str(shard)).name for shard in index.values()})]  # all beside it
+
+
+def recorded_files(folder: Path) -> dict[str, list[Path]]:
+    """The files of which evaluation.json keeps a hash, by its name there."""
+    return {"weights_sha256": weight_files(folder), "tokenizer_sha256": [folder / "tokenizer.json"]}
+
+
+def hash_files(files: list[Path]) -> str:
+    """The sha256 of files, one after another."""
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def _read_weights(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a safetensors file. A bfloat16, which numpy lacks, is the upper half of a float32."""
+    weights = {}
+    for name, part in deserialize(path.read_bytes()):
+        if (kind := part["dtype"]) not in NUMBERS:
+            raise TypeError(f"{name} holds numbers of type {kind}; save the model in float32")
+        numbers = np.frombuffer(part["data"], NUMBERS[kind]).reshape(part["shape"])
+        weights[name] = (numbers.astype("<u4") << 16).view("<f4") if kind == "BF16" else numbers
+    return weights
+
+
 def read_part(path: Path, read: Callable[[Path], Any]) -> Any:
     """What `read` makes of a file of a checkpoint. Raises CheckpointError if the file is missing or broken."""
     if not path.is_file():
@@ -110,8 +150,6 @@ def read_part(path: Path, read: Callable[[Path], Any]) -> Any:
         return read(path)
     except OSError:  # it says what it is
         raise
-    except KeyError as error:  # of safetensors
-        raise CheckpointError(f"{path} holds numbers of type {error}; save the model in float32") from error
     except Exception as error:  # tokenizers raises bare Exception
         raise CheckpointError(f"{path} is broken: {error}") from error
 
@@ -164,25 +202,30 @@ def _check_weights(weights: dict[str, np.ndarray], config: SimpleNamespace, path
 
 def _check_record(record: SimpleNamespace, folder: Path) -> None:
     """The figures that lie beside a model are its own."""
-    for key, name in RECORDED.items():
+    for key, files in recorded_files(folder).items():
         measured = getattr(record, key, None)
-        if measured not in (None, hashlib.sha256((folder / name).read_bytes()).hexdigest()):
+        if measured not in (None, hash_files(files)):
             raise CheckpointError(
-                f"{folder / name} is not the file that evaluation.json was measured on (sha256 {measured}): download "
-                "it again, or remove evaluation.json if the change was intended"
+                f"{', '.join(map(str, files))} is not the file that evaluation.json was measured on "
+                f"(sha256 {measured}): download it again, or remove evaluation.json if the change was intended"
             )
 
 
 def _check_tokenizer(tokenizer: Tokenizer, config: SimpleNamespace, path: Path) -> None:
     vocabulary = tokenizer.get_vocab()
-    if len(vocabulary) != config.vocab_size or set(vocabulary.values()) != set(range(config.vocab_size)):
+    resized_from = getattr(config, "alphabet_size", None)
+    least = resized_from if type(resized_from) is int else config.vocab_size
+    if not least <= len(vocabulary) <= config.vocab_size or set(vocabulary.values()) != set(range(len(vocabulary))):
         raise CheckpointError(
             f"{path} has {len(vocabulary)} tokens, but config.json says "
             f"vocab_size {config.vocab_size}: it belongs to another model"
         )
     if vocabulary.get(NEWLINE) != config.bos_token_id:
         raise CheckpointError(f"{path}: config.json says bos_token_id {config.bos_token_id}, which is not its newline")
-    characters = [token for token in vocabulary if token not in (PAD_TOKEN, *JOINERS) and not token.isspace()]
+    characters = [token for token in vocabulary if not token.isspace() and token not in JOINERS]
     as_read = [tokenizer.encode(2 * character, add_special_tokens=False).ids for character in characters]
     if tokenizer.normalizer is None or as_read != [2 * [vocabulary[character]] for character in characters]:
-        raise CheckpointError(f"{path} is not one of our tokenizers: it does not read its own characters one by one")
+        raise CheckpointError(
+            f"{path} is not one of our tokenizers: it does not read its own characters one by one; a token of your own "
+            "is added by add_tokens(..., special_tokens=True), or the normaliser takes it apart"
+        )

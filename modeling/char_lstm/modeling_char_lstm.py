@@ -5,62 +5,31 @@ text in two halves equals the text whole), and padding is exact (pads on either 
 real characters, nor the state, nor the loss).
 """
 
-import os
 from functools import partial
 
-import torch
 from torch import Tensor, nn
-from transformers import GenerationConfig, GenerationMixin, PreTrainedModel
-from transformers import initialization as init
+from transformers import GenerationConfig, GenerationMixin
 from transformers.modeling_outputs import (
     BaseModelOutputWithPast,
     CausalLMOutputWithPast,
     SequenceClassifierOutputWithPast,
 )
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 from transformers.utils import can_return_tuple
+from transformers.utils.generic import maybe_autocast
 
-from .configuration_char_lstm import CharLstmConfig, unlink_code
-from .custom_generate_char_lstm import decode_prompts, decoder_can_generate, start_empty_prompts
-from .layers_char_lstm import RECURRENT_LAYERS, Padding, RecurrentStack, make_dropout, without_autocast
+from .configuration_char_lstm import CharLstmConfig
+from .custom_generate_char_lstm import (
+    decode_prompts,
+    decoder_can_generate,
+    merge_settings,
+    replace_stop_strings,
+    start_empty_prompts,
+)
+from .layers_char_lstm import RECURRENT_LAYERS, LockedDropout, Padding, RecurrentStack, make_dropout
 from .state_char_lstm import RecurrentCache
-
-
-class CharLstmPreTrainedModel(PreTrainedModel):
-    config_class = CharLstmConfig
-    base_model_prefix = "model"
-    supports_gradient_checkpointing = True
-    _is_stateful = True  # no assisted decoding: a state cannot step back
-
-    def save_pretrained(self, save_directory: str | os.PathLike, *args, **kwargs):
-        """Saves as transformers does; links to the code become files."""
-        unlink_code(save_directory, "*_char_lstm.py")
-        return super().save_pretrained(save_directory, *args, **kwargs)
-
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module):
-        """Orthogonal recurrent blocks (Saxe et al. 2014), gates that keep the past (Jozefowicz et al. 2015), and inputs
-        that bring each unit a sum of variance one (LeCun et al. 1998, section 4.6)."""
-        if isinstance(module, nn.RNNBase):
-            weight_ih, weight_hh, bias_ih, bias_hh = module.all_weights[0]
-            hidden, blocks = module.hidden_size, len(weight_hh) // module.hidden_size
-            orthogonal = [nn.init.orthogonal_(torch.empty(hidden, hidden)) for _ in range(blocks)]
-            init.copy_(weight_hh, torch.cat(orthogonal))
-            first = self.base_model.layers[0]  # type: ignore[index]  # the library takes it for any module
-            length = 1 if module is first else hidden**0.5  # of an input: a character's vector is 1
-            init.normal_(weight_ih, std=1 / length)
-            init.zeros_(bias_hh)
-            bias = torch.zeros(blocks * hidden)
-            if blocks > 1:
-                bias[hidden : 2 * hidden] = 1.0  # the forget gate of an LSTM, the update gate of a GRU
-            init.copy_(bias_ih, bias)
-        elif isinstance(module, nn.Embedding) and self.config.embedding_size == 0:
-            init.eye_(module.weight)
-        elif isinstance(module, nn.Embedding):
-            init.normal_(module.weight, std=module.embedding_dim**-0.5)  # vectors about as long as one-hots
-        elif isinstance(module, nn.Linear):
-            bound = module.in_features**-0.5  # small first scores: larger ones overfit sooner
-            init.uniform_(module.weight, -bound, bound)
-            init.zeros_(module.bias)
+from .torch_decoder_char_lstm import remember_methods
+from .weights_char_lstm import CharLstmPreTrainedModel
 
 
 class CharLstmModel(CharLstmPreTrainedModel):
@@ -83,8 +52,10 @@ class CharLstmModel(CharLstmPreTrainedModel):
         if self.config.embedding_size == 0:
             self.embed_tokens.weight.requires_grad_(False)
         for layer in self.modules():
-            if isinstance(layer, nn.RNNBase) and len({w.untyped_storage().data_ptr() for w in layer.parameters()}) > 1:
-                layer.flatten_parameters()
+            if isinstance(layer, nn.RNNBase):
+                whole = [weight for weight in layer.parameters() if type(weight.data) is Tensor]  # no shards
+                if len({weight.untyped_storage().data_ptr() for weight in whole}) > 1:
+                    layer.flatten_parameters()
         return super().train(mode)
 
     @can_return_tuple
@@ -113,9 +84,15 @@ class CharLstmModel(CharLstmPreTrainedModel):
 
         Raises:
             ValueError: both or neither of `input_ids` and `inputs_embeds`.
+            TypeError: `past_key_values` is no recurrent state.
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("pass either input_ids or inputs_embeds")
+        if past_key_values is not None and not hasattr(past_key_values, "states"):
+            raise TypeError(
+                f"past_key_values is a {type(past_key_values).__name__}, but a recurrent model has no keys and values: "
+                "pass the past_key_values that this model returned, or leave it out to start from zeros"
+            )
         if use_cache is None:
             use_cache = self.config.use_cache and not self.training
         if output_hidden_states is None:
@@ -144,7 +121,7 @@ class CharLstmModel(CharLstmPreTrainedModel):
 
         in_segments = self.layers.gradient_checkpointing and self.training
         run = self.layers.run_in_segments if in_segments else self.layers
-        with without_autocast(embedded.device):
+        with maybe_autocast(embedded.device.type, enabled=False):  # a cell state counts far, bfloat16 has eight bits
             flat = run(padding.compact(embedded), *state, padding=padding, dropouts=dropouts, every_layer=every_layer)
 
         outputs, after = flat[: -len(state)], flat[-len(state) :]
@@ -163,7 +140,21 @@ class CharLstmForCausalLM(CharLstmPreTrainedModel, GenerationMixin):
         dropout = make_dropout(config.output_dropout, locked=config.locked_dropout)
         self.output_dropout = dropout if config.output_dropout else None
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size)
+        self.loss_type = "ForCausalLM"  # the library reads it off the class's name, and a subclass has another
         self.post_init()
+
+    def resize_token_embeddings(
+        self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, mean_resizing: bool = False
+    ) -> nn.Embedding:
+        """As for any model; ids that only fill up `pad_to_multiple_of` are never generated."""
+        suppressed, tokens = {*(self.generation_config.suppress_tokens or ())}, self.config.vocab_size
+        while tokens - 1 in suppressed:  # those that filled up before
+            tokens -= 1
+        embeddings = super().resize_token_embeddings(new_num_tokens, pad_to_multiple_of, mean_resizing)
+        wanted = new_num_tokens or tokens
+        suppressed = {one for one in suppressed if one < min(tokens, wanted)} | {*range(wanted, self.config.vocab_size)}
+        self.generation_config.suppress_tokens = sorted(suppressed) or None
+        return embeddings
 
     @classmethod
     def _supports_default_dynamic_cache(cls) -> bool:
@@ -182,8 +173,11 @@ class CharLstmForCausalLM(CharLstmPreTrainedModel, GenerationMixin):
         mask = kwargs.get("attention_mask")
         if inputs is not None and mask is not None and kwargs.get("inputs_embeds") is None:
             inputs, kwargs["attention_mask"] = start_empty_prompts(inputs, mask, self.config.bos_token_id)
-        if not args and decoder_can_generate(self, generation_config, kwargs):
-            kwargs["custom_generate"] = partial(decode_prompts, streamer=kwargs.get("streamer"))
+        if not args:
+            asked = merge_settings(self, generation_config, kwargs)
+            replace_stop_strings(asked, kwargs)
+            if decoder_can_generate(self, asked, kwargs):
+                kwargs["custom_generate"] = partial(decode_prompts, streamer=kwargs.get("streamer"))
         return super().generate(inputs, generation_config, *args, **kwargs)  # type: ignore[misc]  # its `self` is private
 
     @can_return_tuple
@@ -202,6 +196,8 @@ class CharLstmForCausalLM(CharLstmPreTrainedModel, GenerationMixin):
 
         Args:
             labels: (batch, time), unshifted; one counts if it is not -100, and it and the character before it are real.
+            num_items_in_batch: among `kwargs`, the labels of a training step that are not -100, the first column left
+                out; the loss is then the mean times this batch's share in them, whatever of it the pads exclude.
             logits_to_keep: how many last positions (0: all), or which, get logits.
 
         Returns:
@@ -217,8 +213,11 @@ class CharLstmForCausalLM(CharLstmPreTrainedModel, GenerationMixin):
 
         loss = None
         if labels is not None:
-            if attention_mask is not None:
-                labels = _without_pads(labels, attention_mask[:, -labels.shape[1] :])
+            if attention_mask is not None and kwargs.get("shift_labels") is None:
+                given, labels = labels, _without_pads(labels, attention_mask[:, -labels.shape[1] :])
+                if kwargs.get("num_items_in_batch") is not None:
+                    share = _count_targets(labels) / _count_targets(given)
+                    kwargs["num_items_in_batch"] = kwargs["num_items_in_batch"] * share
             loss = self.loss_function(logits=logits, labels=labels, vocab_size=self.config.vocab_size, **kwargs)
 
         return CausalLMOutputWithPast(loss, logits, outputs.past_key_values, outputs.hidden_states)
@@ -232,12 +231,18 @@ def _without_pads(labels: Tensor, attention_mask: Tensor) -> Tensor:
     return labels.masked_fill(~predicted, -100)
 
 
+def _count_targets(labels: Tensor) -> Tensor:
+    """How many labels of (batch, time) are predicted, as the Trainer counts them; at least one."""
+    return labels[:, 1:].ne(-100).sum().clamp(min=1)
+
+
 class CharLstmForSequenceClassification(CharLstmPreTrainedModel):
     """The classifier: `CharLstmModel` reads a text to its end, and one dense layer scores the classes from there."""
 
     def __init__(self, config: CharLstmConfig):
         super().__init__(config)
         self.num_labels = config.num_labels
+        self.loss_type = "ForSequenceClassification"
         self.model = CharLstmModel(config)
         self.score = nn.Linear(config.hidden_size, config.num_labels)  # type: ignore[arg-type]  # never None by now
         self.post_init()
@@ -274,6 +279,10 @@ class CharLstmForSequenceClassification(CharLstmPreTrainedModel):
         return SequenceClassifierOutputWithPast(loss, logits, state, outputs.hidden_states)
 
 
+MODEL_FOR_CAUSAL_LM_MAPPING_NAMES["char_lstm"] = "CharLstmForCausalLM"  # or label smoothing does not shift the labels
 CharLstmModel.register_for_auto_class("AutoModel")
 CharLstmForCausalLM.register_for_auto_class("AutoModelForCausalLM")
 CharLstmForSequenceClassification.register_for_auto_class("AutoModelForSequenceClassification")
+
+remember_methods(CharLstmForCausalLM, CharLstmModel, RecurrentStack, Padding, *RECURRENT_LAYERS.values())
+remember_methods(nn.Embedding, nn.Linear, nn.Dropout, LockedDropout)

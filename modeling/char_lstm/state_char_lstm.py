@@ -1,5 +1,8 @@
 """The recurrent state of a model, in the shape of the library's cache."""
 
+from collections.abc import Iterable, Iterator
+
+import torch
 from torch import Tensor
 from transformers import Cache
 from transformers.cache_utils import CacheLayerMixin
@@ -46,14 +49,19 @@ class RecurrentCache(Cache):
     """The recurrent state of a whole model, as `past_key_values`. `forward` returns a new one and changes none.
 
     Args:
-        states: (h, c) of each layer, each (batch, hidden); h twice in cells without a cell state.
+        states: (h, c) of each layer, each (batch, hidden), h twice where there is no cell state; or as iterated.
         seen: characters read so far, pads included.
     """
 
     layers: list[RecurrentCacheLayer]  # type: ignore[assignment]  # the base class allows other kinds
 
-    def __init__(self, states: list[tuple[Tensor, Tensor]], seen: int):
-        super().__init__(layers=[RecurrentCacheLayer(*state, seen) for state in states])
+    def __init__(self, states: Iterable[tuple[Tensor, ...]], seen: int = 0):
+        super().__init__([RecurrentCacheLayer(h, c, int(read[0][0]) if read else seen) for h, c, *read in states])
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        """(h, c, seen) of each layer, `seen` for each row, (batch,): `nn.DataParallel` joins caches along the rows."""
+        for layer in self.layers:
+            yield layer.keys, layer.values, layer.keys.new_full(layer.keys.shape[:1], layer.seen, dtype=torch.long)
 
     @property
     def states(self) -> list[tuple[Tensor, Tensor]]:

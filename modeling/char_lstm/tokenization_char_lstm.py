@@ -5,6 +5,7 @@ What the corpus forgets (case, punctuation), a prompt forgets too, because the n
 """
 
 import logging
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
@@ -15,7 +16,7 @@ from tokenizers.normalizers import Replace
 
 logger = logging.getLogger(__name__)
 
-PAD_TOKEN = "<pad>"  # id 0
+PAD_TOKEN = "\uffff"  # id 0, in no text: Unicode and `_encodable` keep it out; also `eos_token`, which is never written
 UNKNOWN_WORD = "<unk>"  # id 1 where the tokens are words
 NEWLINE = "\n"  # ends a sentence; id 1 and `bos_token_id`, yet an ordinary character that `decode` keeps
 
@@ -94,7 +95,7 @@ def build_tokenizer(
     """A fast tokenizer with one token a character, whose alphabet is that of the normalised `texts`, or one a word.
 
     It is a `PreTrainedTokenizerFast` that pads on the left. A character that the alphabet lacks is dropped; a word that
-    the vocabulary lacks becomes `<unk>`.
+    the vocabulary lacks becomes `unk_token`. A special token that is added later is one id in any text.
 
     Args:
         texts: raw or normalised texts; the newline is always part of the alphabet.
@@ -127,9 +128,9 @@ def build_tokenizer(
     return PreTrainedTokenizerFast(
         tokenizer_object=backend,
         pad_token=PAD_TOKEN,
+        eos_token=PAD_TOKEN if unit == "char" else None,
         unk_token=None if unit == "char" else UNKNOWN_WORD,
         padding_side="left",
-        split_special_tokens=True,  # "<pad>" in a text is five characters, not a pad
         clean_up_tokenization_spaces=False,
         model_input_names=["input_ids", "attention_mask"],
     )
@@ -159,17 +160,27 @@ def accents_are_foreign(accents: int, letters: int) -> bool:
 def normalise(tokenizer, text: str) -> str:
     """`text` as the tokenizer reads it: normalised, without the characters that its alphabet lacks.
 
-    One warning names the characters that were dropped. The tokenizer is one made by `build_tokenizer`, or the
-    `tokenizers.Tokenizer` inside it; the text is any, lone surrogates included.
+    Tokens that were added to the tokenizer stay as they are. One warning names the characters that were dropped. The
+    tokenizer is one made by `build_tokenizer`, or the `tokenizers.Tokenizer` inside it; the text is any, lone
+    surrogates included.
     """
-    normalizer = getattr(tokenizer, "backend_tokenizer", tokenizer).normalizer
-    strip_accents = any(isinstance(step, normalizers.StripAccents) for step in normalizer)
-    normalize, text = normalizer.normalize_str, _encodable(text)
-    characters = set(unicodedata.normalize("NFC", text))
+    backend = getattr(tokenizer, "backend_tokenizer", tokenizer)
+    normalize = backend.normalizer.normalize_str
+    pieces = re.split(f"({'|'.join(map(re.escape, _tokens_read_first(backend)))})", _encodable(text))
+    strip_accents = any(isinstance(step, normalizers.StripAccents) for step in backend.normalizer)
+    characters = set(unicodedata.normalize("NFC", "\n".join(pieces[::2])))
     if dropped := [one for one in characters if not normalize(one) and fold(one, strip_accents=strip_accents)]:
         shown = " ".join(sorted(dropped)[:20]) + (" ..." if len(dropped) > 20 else "")
         logger.warning("left out %d characters that the alphabet lacks: %s", len(dropped), shown)
-    return normalize(text)
+    pieces[::2] = map(normalize, pieces[::2])
+    return "".join(pieces)
+
+
+def _tokens_read_first(backend: Tokenizer) -> list[str]:
+    """What `backend` finds in a text before it normalises the rest, the longest first; the pad, which is in no text."""
+    added = backend.get_added_tokens_decoder().values()
+    found = [one.content for one in added if not (one.normalized or (one.special and backend.encode_special_tokens))]
+    return sorted({PAD_TOKEN, *found}, key=len, reverse=True)
 
 
 def _word_level(first: list[str], tokens: set[str], unknown: str) -> models.WordLevel:
@@ -212,5 +223,6 @@ def _lacking(alphabet: set[str], strip_punctuation: bool) -> Regex:
 
 
 def _encodable(text: str) -> str:
-    """`text` without lone surrogates, which no UTF-8 library takes."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    """`text` with U+FFFD for lone surrogates, which no UTF-8 library takes, and for our pad."""
+    encodable = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return encodable.replace(PAD_TOKEN, "\ufffd")

@@ -30,6 +30,7 @@ VERBS = {
     "streaming": "texts of 10 MB, 100 MB and 1 GB read as streams: memory and speed",
     "serving": "20 clients of the Space against one",
     "variants": "a table of recipes that differ in one thing, from variants.yaml",
+    "languages": "ten languages of ten scripts, beside file compressors on the same text",
     "temperatures": "what Alice writes at temperatures from 0.2 to 1.2, and how much of it is new",
     "quality": "nats per character on the test split, beside an n-gram model and a transformer of the same size",
 }
@@ -49,6 +50,7 @@ def main() -> None:
         verbs.choices[name].add_argument("--dataset", required=True, help="a folder written by build_corpus.py")
     verbs.choices["quality"].add_argument("--minutes", type=float, default=10, help="the transformer's training time")
     verbs.choices["variants"].add_argument("--text", required=True, help="the text that all of them learn")
+    verbs.choices["languages"].add_argument("--text", required=True, help="a folder of texts: fr.txt, ru.txt ...")
     verbs.choices["variants"].add_argument("--table", required=True, help="which table of variants.yaml")
     verbs.add_parser("tables", help="make the tables of README and docs from the committed results")
     options = vars(parser.parse_args())
@@ -60,7 +62,7 @@ def main() -> None:
     verb = options.pop("verb")
     measure = import_module(f".{verb}", __package__).measure
     path = options.pop("json") or RESULTS / f"{options.get('table', verb)}.json"
-    if "table" in options:  # long: it writes row by row
+    if "text" in options:  # long: it writes row by row
         options["json_path"] = path
     results = measure(**options)
     results = {"machine": machine(), **results}

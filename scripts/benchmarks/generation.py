@@ -10,9 +10,10 @@ import torch
 from transformers import GenerationMixin
 
 from char_lstm import CharLstmForCausalLM, load
-from char_lstm.decoder_char_lstm import CharLstmDecoder, as_decoder
+from char_lstm.decoder_char_lstm import CharLstmDecoder
 from char_lstm.generation_char_lstm import generate_text, sample, sampling_settings
 from char_lstm.paths import CHECKOUT, PRETRAINED
+from char_lstm.torch_decoder_char_lstm import as_decoder
 
 from .common import CELLS, interleaved
 

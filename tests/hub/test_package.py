@@ -4,13 +4,14 @@ import json
 import os
 import shlex
 import shutil
+from string import ascii_lowercase
 
 import numpy as np
 import pytest
 from datasets import Dataset, DatasetDict
 from huggingface_hub import ModelCard
 
-from char_lstm import NoveltyIndex, cli, generate_text, load, measure_novelty
+from char_lstm import NoveltyIndex, build_tokenizer, cli, generate_text, load, measure_novelty
 from char_lstm.hub import package as packaging
 from char_lstm.paths import PACKAGE
 from tests.conftest import ALICE, CODE
@@ -93,6 +94,21 @@ def test_the_card_names_the_text_and_its_terms(run, tmp_path):
     assert "The text is *My Diary*, CC BY 4.0, split" in card.text
     assert "Alice's Adventures" not in card.content
     assert card.data.language == "de"
+
+
+def test_the_card_names_the_alphabet_and_denies_only_what_it_lacks(packaged, run, tokenizer, tmp_path):
+    letters = "".join(sorted(set(tokenizer.get_vocab()) - {"\n", " ", tokenizer.pad_token}))
+    card = ModelCard.load(packaged / "README.md").text
+    assert f"{len(letters) + 2} characters: white space and `{letters}`. A newline ends a sentence" in card
+    assert "There is no upper case." in card
+
+    others = (".A" + ascii_lowercase)[: len(letters) + 1]
+    build_tokenizer([others], lowercase=False, strip_punctuation=False).save_pretrained(run)
+    cli.run("package", ["--run", str(run), "--output_dir", str(tmp_path / "other")])
+    card = ModelCard.load(tmp_path / "other" / "README.md").text
+    assert f"white space and `{''.join(sorted(others))}`." in card
+    assert "no punctuation" not in card
+    assert "no upper case" not in card
 
 
 def test_the_card_of_a_student_names_its_teachers(run, packaged, tmp_path):
@@ -178,6 +194,6 @@ def test_the_packaged_alice_is_the_assignment_and_under_6_mb():
     config = model.config
     assert (config.cell_type, config.num_hidden_layers, config.hidden_size) == ("lstm", 2, 256)
     assert (config.input_dropout, config.hidden_dropout) == (0.1, 0.1)
-    assert set(tokenizer.get_vocab()) == {"<pad>", "\n", " ", *"abcdefghijklmnopqrstuvwxyz"}
+    assert set(tokenizer.get_vocab()) == {tokenizer.pad_token, "\n", " ", *"abcdefghijklmnopqrstuvwxyz"}
     assert (ALICE / "model.safetensors").stat().st_size < 6_000_000
     assert model.generation_config.max_new_tokens == 500

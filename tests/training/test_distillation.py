@@ -9,8 +9,8 @@ import torch
 from char_lstm import build_tokenizer, cli, load_decoder
 from char_lstm.corpus.build import load_corpus
 from char_lstm.corpus.sequences import ids_of
-from char_lstm.decoder_char_lstm import as_decoder
 from char_lstm.loading import CheckpointError
+from char_lstm.torch_decoder_char_lstm import as_decoder
 from char_lstm.training import distillation
 from char_lstm.training.distillation import Mixture
 from char_lstm.training.ngram import KneserNey

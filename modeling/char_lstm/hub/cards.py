@@ -45,6 +45,7 @@ def model_card(folder: Path, name: str, settings: dict, args: PackageArguments) 
         recipe=args.recipe,
         use=use_section(args.output_dir),
         sheet=temperature_sheet(model, tokenizer, folder, args.seed),
+        alphabet=sorted(token for token in tokenizer.get_vocab() if len(token) == 1 and token != tokenizer.pad_token),
         layers=model.config.num_hidden_layers,
         bits_per_char_reset=figures["nats_per_char_reset"] / math.log(2),
         epochs=round(settings["num_train_epochs"]),

@@ -90,7 +90,7 @@ def inspect_text(model, tokenizer, text: str) -> Inspection:
 
 
 def _likeliest(scores: Tensor, tokenizer) -> list[tuple[str, float]]:
-    top = scores.exp().topk(min(TOP, len(scores)))
+    top = scores[: len(tokenizer)].exp().topk(min(TOP, len(tokenizer)))
     return list(zip(tokenizer.convert_ids_to_tokens(top.indices.tolist()), top.values.tolist(), strict=True))
 
 

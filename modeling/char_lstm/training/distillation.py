@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerFast
 
 from ..corpus.sequences import FEATURES, cut_rows, encoded_rows, ids_of
 from ..errors import CheckpointError
-from ..loading import checkpoint_folder, load_decoder
+from ..loading import checkpoint_folder, hash_files, load_decoder, weight_files
 from .ngram import NOTHING, KneserNey
 
 TEXTS = 256  # generated side by side
@@ -94,12 +94,13 @@ def distil(recipe, rows: Dataset, tokenizer: PreTrainedTokenizerFast) -> tuple[D
     for teacher in recipe.teachers:
         folder = checkpoint_folder(teacher, None)
         decoder, alphabet = load_decoder(folder)
-        if alphabet.get_vocab() != tokenizer.get_vocab():
+        different = alphabet.get_vocab().items() ^ tokenizer.get_vocab().items()
+        if any(index != tokenizer.pad_token_id for _, index in different):  # a pad may have another name
             raise CheckpointError(
                 f"the teacher {teacher} has a different alphabet from the text; train it on this text"
             )
         decoders.append(decoder)
-        digest.update((folder / "model.safetensors").read_bytes())
+        digest.update(hash_files(weight_files(folder)).encode())
     ids = ids_of(rows, tokenizer)
     digest.update(ids.tobytes())
     counts, newline = KneserNey(ids, len(tokenizer), order), tokenizer.get_vocab()["\n"]

@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 from ..corpus.build import load_corpus
 from ..errors import CorpusError
 from ..files import write_json
-from ..loading import RECORDED, checkpoint_folder, load
+from ..loading import checkpoint_folder, hash_files, load, recorded_files
 from ..tokenization_char_lstm import normalise
 
 CHUNK = 4096  # characters of one forward
@@ -83,7 +83,7 @@ def evaluate_folder(model_id: str, dataset: str, split: str = "test", *, json_pa
         "parameters": model.num_parameters(only_trainable=True),
         "split": split,
         **evaluate(model, tokenizer, corpus[split]),
-        **{key: hashlib.sha256((folder / name).read_bytes()).hexdigest() for key, name in RECORDED.items()},
+        **{key: hash_files(files) for key, files in recorded_files(folder).items()},
     }
     if json_path:
         write_json(json_path, figures)

@@ -163,7 +163,7 @@ def load_classifier(folder: str | Path) -> tuple[CharLstmForSequenceClassificati
     """
     if not (Path(folder) / "config.json").is_file():
         raise CheckpointError(f"{folder}: no such model folder")
-    loaded: Any = CharLstmForSequenceClassification.from_pretrained(folder, output_loading_info=True)
+    loaded: Any = CharLstmForSequenceClassification.from_pretrained(folder, dtype="float32", output_loading_info=True)
     model, found = loaded
     if wrong := {*found["missing_keys"], *found["unexpected_keys"]}:
         raise CheckpointError(f"{folder} holds no classifier: {', '.join(sorted(wrong))} missing or out of place")

@@ -59,10 +59,9 @@ def model_config(recipe, tokenizer: PreTrainedTokenizerFast, **more: Any) -> Cha
                 EMBEDDING_SIZE,
             )
     newline = tokenizer.get_vocab().get("\n")  # words have none
+    ids = {"pad_token_id": tokenizer.pad_token_id, "bos_token_id": newline, "eos_token_id": tokenizer.eos_token_id}
     try:
-        return CharLstmConfig(
-            vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, bos_token_id=newline, **more
-        )
+        return CharLstmConfig(vocab_size=len(tokenizer), **ids, **more)
     except StrictDataclassError as error:
         raise TrainingError(str(error)) from error
 

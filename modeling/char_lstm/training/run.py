@@ -23,8 +23,8 @@ def make_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> CharLstmFo
     config = model_config(recipe, tokenizer)
     model = CharLstmForCausalLM(config)
     sampling = {"do_sample": True, "temperature": 0.6, "top_k": 0, "top_p": 0.95, "max_new_tokens": 500}
-    pad, bos = config.pad_token_id, config.bos_token_id
-    model.generation_config = GenerationConfig(pad_token_id=pad, bos_token_id=bos, suppress_tokens=[pad], **sampling)
+    ids = {name: getattr(config, name) for name in ("pad_token_id", "bos_token_id", "eos_token_id")}
+    model.generation_config = GenerationConfig(**ids, suppress_tokens=[config.pad_token_id], **sampling)
     return model
 
 

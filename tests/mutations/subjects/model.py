@@ -5,7 +5,7 @@ from mutation import Mutation
 MUTATIONS = [
     Mutation(
         "a one-hot starts as weak as a vector of its width",
-        "char_lstm.modeling_char_lstm:CharLstmPreTrainedModel._init_weights",
+        "char_lstm.weights_char_lstm:CharLstmPreTrainedModel._init_weights",
         "length = 1 if module is first else hidden**0.5",
         "length = hidden**0.5",
         "tests/test_modeling.py::TestBeforeTraining",
@@ -83,8 +83,8 @@ MUTATIONS = [
     Mutation(
         "loss counts pads",
         "char_lstm.modeling_char_lstm:CharLstmForCausalLM.forward",
-        "            if attention_mask is not None:\n                labels",
-        "            if False:\n                labels",
+        "            if attention_mask is not None and",
+        "            if False and",
         "tests/test_modeling.py::TestPadding",
     ),
     Mutation(
@@ -93,6 +93,55 @@ MUTATIONS = [
         "    predicted[:, 1:] &= real[:, :-1]\n",
         "",
         "tests/test_modeling.py::TestPadding",
+    ),
+    Mutation(
+        "the Trainer's count is taken for the characters scored",
+        "char_lstm.modeling_char_lstm:CharLstmForCausalLM.forward",
+        'kwargs["num_items_in_batch"] * share',
+        'kwargs["num_items_in_batch"]',
+        "tests/test_stock_trainer.py::TestAStep",
+    ),
+    Mutation(
+        "a subclass's name chooses its loss",
+        "char_lstm.modeling_char_lstm:CharLstmForCausalLM.__init__",
+        "        self.loss_type",
+        "        _",
+        "tests/test_stock_trainer.py",
+    ),
+    Mutation(
+        "label smoothing of the character that is there",
+        "char_lstm.modeling_char_lstm",
+        '["char_lstm"] = "CharLstmForCausalLM"',
+        '["char_lstm"] = "Another"',
+        "tests/test_stock_trainer.py",
+    ),
+    Mutation(
+        "a cache of keys and values taken for a state",
+        "char_lstm.modeling_char_lstm:CharLstmModel.forward",
+        'not hasattr(past_key_values, "states")',
+        "False",
+        "tests/test_modeling.py::TestState",
+    ),
+    Mutation(
+        "what two cards have read is forgotten",
+        "char_lstm.state_char_lstm:RecurrentCache.__init__",
+        "int(read[0][0]) if read else seen",
+        "seen",
+        "tests/test_modeling.py::TestOnSeveralDevices",
+    ),
+    Mutation(
+        "a mask without values is looked into",
+        "char_lstm.layers_char_lstm:Padding.from_mask",
+        " or attention_mask.is_meta",
+        "",
+        "tests/test_modeling.py::TestOnSeveralDevices",
+    ),
+    Mutation(
+        "the storage of a shard is looked at",
+        "char_lstm.modeling_char_lstm:CharLstmModel.train",
+        " if type(weight.data) is Tensor",
+        "",
+        "tests/test_modeling.py::TestOnSeveralDevices",
     ),
     Mutation(
         "loss ignores num_items_in_batch",
@@ -124,7 +173,7 @@ MUTATIONS = [
     ),
     Mutation(
         "forget gate starts half shut",
-        "char_lstm.modeling_char_lstm:CharLstmPreTrainedModel._init_weights",
+        "char_lstm.weights_char_lstm:CharLstmPreTrainedModel._init_weights",
         "bias[hidden : 2 * hidden] = 1.0",
         "bias[:hidden] = 1.0",
         "tests/test_modeling.py::TestWeights",
@@ -208,9 +257,9 @@ MUTATIONS = [
     ),
     Mutation(
         "the recurrent state in half precision",
-        "char_lstm.layers_char_lstm:without_autocast",
-        "active = torch.is_autocast_enabled(device.type)",
-        "active = False",
+        "char_lstm.modeling_char_lstm:CharLstmModel._run_layers",
+        "enabled=False",
+        "enabled=True",
         "tests/test_modeling.py::TestOnACard",
     ),
     Mutation(

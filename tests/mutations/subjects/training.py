@@ -97,7 +97,7 @@ MUTATIONS = [
     Mutation(
         "what one teacher generated is taken for another's",
         "char_lstm.training.distillation:distil",
-        '        digest.update((folder / "model.safetensors").read_bytes())\n',
+        "        digest.update(hash_files(weight_files(folder)).encode())\n",
         "",
         "tests/training/test_distillation.py",
     ),

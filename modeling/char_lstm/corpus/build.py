@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from unicodedata import category
 
 import numpy as np
@@ -19,7 +20,7 @@ from transformers import PreTrainedTokenizerFast
 
 from ..errors import CorpusError
 from ..files import replaced_folder
-from ..tokenization_char_lstm import build_tokenizer, fold
+from ..tokenization_char_lstm import accents_are_foreign, build_tokenizer, count_accents, fold
 from .decoding import logger
 from .sequences import MAX_LENGTH, ROWS_AT_ONCE, cut_rows, encode_rows, features_of, fold_in_place, lengths_of
 from .sources import read_documents
@@ -43,6 +44,7 @@ def build_corpus(
     pad_to_max_length: bool | None = None,
     keep_punctuation: bool = False,
     keep_case: bool = False,
+    strip_accents: bool = False,
 ) -> DatasetDict:
     """Builds a corpus and saves it with its tokenizer; `output_dir` appears whole or not at all.
 
@@ -53,15 +55,20 @@ def build_corpus(
     """
     if max_length < 2:
         raise CorpusError(f"--max_length {max_length}: a row needs at least 2, a newline and a character")
-    folding = {"lowercase": not keep_case, "strip_punctuation": not keep_punctuation}
+    folding: dict[str, Any] = {"lowercase": not keep_case, "strip_punctuation": not keep_punctuation}
+    folding["strip_accents"] = strip_accents
     with corpus_folder(Path(output_dir)) as folder, TemporaryDirectory(dir=folder) as work:
         source = {"text": text, "dataset_name": dataset_name, "text_column": text_column, "encoding": encoding}
         blocks = store_blocks(work, unwrap=unwrap, **source)
         folded = in_parallel(blocks, fold_block, fn_kwargs=folding, with_indices=True)
+        say_what_is_forgotten(folded, keep_punctuation, keep_case)
+        accents, letters = sum(folded["accents"]), sum(folded["letters"])
+        if accents and not keep_punctuation and accents_are_foreign(accents, letters):
+            folding["strip_accents"] = True
+            folded = in_parallel(folded, fold_block, fn_kwargs=folding, with_indices=True)
         if not "".join(folded["alphabet"]).strip():
             raise CorpusError("nothing is left of the text after normalising: it holds no letter or digit")
-        say_what_is_forgotten(folded, keep_punctuation, keep_case)
-        tokenizer = build_tokenizer(folded["alphabet"], lowercase=not keep_case, strip_punctuation=not keep_punctuation)
+        tokenizer = build_tokenizer(folded["alphabet"], **folding)
         rows = in_parallel(folded, cut_block, fn_kwargs={"max_length": max_length, "sequence": sequence})
         padded_to = max_length if pads(rows, pad_to_max_length) else None
         save_splits(split_rows(rows), rows, tokenizer, padded_to, folder)
@@ -97,14 +104,15 @@ def in_parallel(blocks: Dataset, function: Callable, batch_size: int = 1, **opti
     )
 
 
-def fold_block(batch: dict, indices: list[int], *, lowercase: bool, strip_punctuation: bool) -> dict:
-    """A block as the tokenizer will normalise it, its alphabet, and how many marks and capitals it had."""
-    normalise = partial(fold, lowercase=lowercase, strip_punctuation=strip_punctuation)
-    folded = fold_in_place(normalise, batch["text"][0], indices[0])
-    counts = Counter(batch["text"][0]).items()
+def fold_block(batch: dict, indices: list[int], **folding: Any) -> dict:
+    """A block as the tokenizer will normalise it, its alphabet, its marks and capitals before, its accents after."""
+    folded = fold_in_place(partial(fold, **folding), batch["text"][0], indices[0])
+    alphabet, counts = "".join(sorted(set(folded))), Counter(batch["text"][0]).items()
     marks = sum(n for one, n in counts if category(one)[0] in "PS" and one not in SENTENCE_ENDS)
     capitals = sum(n for one, n in counts if one.isupper())
-    return {"text": [folded], "alphabet": ["".join(sorted(set(folded)))], "marks": [marks], "capitals": [capitals]}
+    accents, letters = count_accents(folded)
+    figures = {"marks": [marks], "capitals": [capitals], "accents": [accents], "letters": [letters]}
+    return {"text": [folded], "alphabet": [alphabet], **figures}
 
 
 def say_what_is_forgotten(folded: Dataset, keep_punctuation: bool, keep_case: bool) -> None:

@@ -3,9 +3,12 @@
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
+from unicodedata import category
 
 import numpy as np
 from datasets import Dataset, Features, List, Value, concatenate_datasets
+from tokenizers import Regex
+from tokenizers.pre_tokenizers import Split
 from transformers import PreTrainedTokenizerFast
 
 ROWS_AT_ONCE = 1000  # that are encoded together
@@ -14,6 +17,8 @@ MAX_LENGTH = 512  # ids of a row, with the newline that starts it
 FEATURES = Features(
     text=Value("string"), input_ids=List(Value("int32")), attention_mask=List(Value("int8")), length=Value("int32")
 )
+CLUSTERS = Split(Regex(r"\X\p{M}*"), "isolated")  # Burmese has marks that \X leaves out
+LONGEST_CLUSTER = 64  # characters, with those before it that tell where it begins
 LINE = re.compile(r"[^\n]*\n+|[^\n]+")  # with the line break, and the blank lines, that end it
 
 
@@ -27,7 +32,8 @@ def cut_rows(text: str, max_length: int, sequence: str = "sentence") -> list[str
 
     Args:
         max_length: ids of a row, with the newline put before it: a row has at most `max_length - 1` characters.
-        sequence: `sentence`: one line a row, one too long cut after a word; `packed`: as many of these as fit.
+        sequence: `sentence`: one line a row, one too long cut after a word, or else between two grapheme clusters;
+            `packed`: as many of these as fit.
     """
     room = max_length - 1
     rows: list[str] = []
@@ -42,10 +48,19 @@ def cut_rows(text: str, max_length: int, sequence: str = "sentence") -> list[str
 def _pieces(line: str, room: int) -> Iterator[str]:
     start = 0
     while len(line) - start > room:
-        end = line.rfind(" ", start, start + room) + 1 or start + room
+        end = line.rfind(" ", start, start + room) + 1
+        if not end or category(line[end])[0] == "M":
+            end = _last_cluster_end(line, start, start + room)
         yield line[start:end]
         start = end
     yield line[start:]
+
+
+def _last_cluster_end(line: str, start: int, end: int) -> int:
+    """The last place up to `end` between two grapheme clusters, such as a letter with its marks; else `end`."""
+    start = max(start, end - LONGEST_CLUSTER)
+    ends = [start + stop for _, (_, stop) in CLUSTERS.pre_tokenize_str(line[start : end + 1])]
+    return max(ends[:-1], default=end)
 
 
 def features_of(tokenizer: PreTrainedTokenizerFast, max_length: int | None) -> Features:

@@ -38,7 +38,9 @@ class ModelSettings:
         None, "Start from this model (folder or id), with its tokenizer, its sizes and its cell."
     )
     cell_type: str = setting("lstm", "The recurrent cell: lstm, gru or rnn.")
-    embedding_size: int = setting(0, "Width of the character vectors; 0: one-hot.")
+    embedding_size: int | None = setting(
+        None, "Width of the character vectors; 0: one-hot (default: one-hot, or 128 where the alphabet is large)."
+    )
     hidden_size: int = setting(256, "Units per layer.")
     num_hidden_layers: int = setting(2, "Recurrent layers.")
     input_dropout: float = setting(0.1, "Dropout on the input; with one-hot input it drops whole characters.")

@@ -33,6 +33,7 @@ class BuildArguments:
     pad_to_max_length: bool | None = setting(None, "Store the rows padded (default: those of up to 16 MB of text).")
     keep_punctuation: bool = setting(False, "Keep punctuation and symbols; the text's lines are the rows.")
     keep_case: bool = setting(False, "Keep upper and lower case distinct.")
+    strip_accents: bool = setting(False, "Take accents and other nonspacing marks off their letters.")
 
 
 def main(argv: list[str]) -> None:

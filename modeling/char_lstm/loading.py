@@ -18,6 +18,8 @@ from tokenizers import Tokenizer
 from .decoder_char_lstm import GATES, CharLstmDecoder, expected_shapes
 from .errors import CheckpointError
 from .generation_char_lstm import choose, sampling_settings
+from .items import FILE as ITEMS
+from .items import load_items
 from .tokenization_char_lstm import NEWLINE, PAD_TOKEN
 
 LEAST = {"vocab_size": 1, "embedding_size": 0, "hidden_size": 1, "num_hidden_layers": 1, "bos_token_id": 0}
@@ -45,17 +47,27 @@ def load(model_id: str | Path, *, revision: str | None = None):
     folder = checkpoint_folder(model_id, revision)
     _read_checked(folder)
     try:
-        return CharLstmForCausalLM.from_pretrained(folder).eval(), PreTrainedTokenizerFast.from_pretrained(folder)
+        model, tokenizer = CharLstmForCausalLM.from_pretrained(folder), PreTrainedTokenizerFast.from_pretrained(folder)
     except Exception as error:  # of any class: whatever the library trips over in a value that it alone reads
         names = "config.json, generation_config.json or tokenizer_config.json"
         raise CheckpointError(f"{folder}: transformers cannot use {names}: {error}") from error
+    model.known_items = _known_items(folder)  # type: ignore[assignment]  # the library takes it for a tensor
+    return model.eval(), tokenizer
 
 
 def load_decoder(model_id: str | Path, *, revision: str | None = None) -> tuple[CharLstmDecoder, Tokenizer]:
     """What `load` loads, without torch and transformers: enough to write text on a CPU. Raises the same errors."""
-    config, generation_config, weights, tokenizer = _read_checked(checkpoint_folder(model_id, revision))
+    folder = checkpoint_folder(model_id, revision)
+    config, generation_config, weights, tokenizer = _read_checked(folder)
     tokenizer.encode_special_tokens = True  # as `split_special_tokens` in tokenizer_config.json
-    return CharLstmDecoder(weights, config, generation_config), tokenizer
+    decoder = CharLstmDecoder(weights, config, generation_config)
+    decoder.known_items = _known_items(folder)
+    return decoder, tokenizer
+
+
+def _known_items(folder: Path) -> frozenset[int] | None:
+    """The hashes of the items that a model was trained on, None where none were saved."""
+    return read_part(folder / ITEMS, load_items) if (folder / ITEMS).exists() else None
 
 
 def checkpoint_folder(model_id: str | Path, revision: str | None) -> Path:
@@ -182,7 +194,8 @@ def _check_tokenizer(tokenizer: Tokenizer, config: SimpleNamespace, path: Path) 
         )
     if vocabulary.get(NEWLINE) != config.bos_token_id:
         raise CheckpointError(f"{path}: config.json says bos_token_id {config.bos_token_id}, which is not its newline")
-    characters = [token for token in vocabulary if token != PAD_TOKEN and not token.isspace()]
+    special = {PAD_TOKEN, tokenizer.id_to_token(getattr(config, "eos_token_id", None) or 0)}
+    characters = [token for token in vocabulary if token not in special and not token.isspace()]
     as_read = [tokenizer.encode(2 * character, add_special_tokens=False).ids for character in characters]
     if tokenizer.normalizer is None or as_read != [2 * [vocabulary[character]] for character in characters]:
         raise CheckpointError(f"{path} is not one of our tokenizers: it does not read its own characters one by one")

@@ -7,14 +7,16 @@ What the corpus forgets (case, punctuation), a prompt forgets too, because the n
 import logging
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from tokenizers.normalizers import Replace
 
 logger = logging.getLogger(__name__)
 
 PAD_TOKEN = "<pad>"  # id 0
 UNKNOWN_WORD = "<unk>"  # id 1 where the tokens are words
+END_OF_ITEM = "\ufdd0"  # `eos_token`, id 2, where a row of the corpus is an item; Unicode keeps it out of every text
 NEWLINE = "\n"  # ends a sentence; id 1 and `bos_token_id`, yet an ordinary character that `decode` keeps
 
 # Every pattern takes time linear in the text.
@@ -27,7 +29,12 @@ BLANKS_WITH_A_NEWLINE = Regex(r" ?\n[ \n]*")
 
 
 def build_tokenizer(
-    texts: Iterable[str], *, lowercase: bool = True, strip_punctuation: bool = True, unit: str = "char"
+    texts: Iterable[str],
+    *,
+    lowercase: bool = True,
+    strip_punctuation: bool = True,
+    unit: str = "char",
+    eos_token: str | None = None,
 ):
     """A fast tokenizer with one token a character, whose alphabet is that of the normalised `texts`, or one a word.
 
@@ -40,6 +47,7 @@ def build_tokenizer(
         strip_punctuation: turn sentence ends into newlines and every other mark into a space; when false, characters
             stay as they are and only line breaks are unified.
         unit: "char", or "word" for whatever stands between white space. Raises ValueError if it is another.
+        eos_token: of characters: a special token, id 2, that ends each text of a list; a newline then starts each.
     """
     from transformers import PreTrainedTokenizerFast
 
@@ -48,10 +56,13 @@ def build_tokenizer(
     folded = (fold(text, lowercase=lowercase, strip_punctuation=strip_punctuation) for text in texts)
     if unit == "char":
         alphabet = ({NEWLINE, " "} if strip_punctuation else {NEWLINE}).union(*folded)
-        backend = Tokenizer(_word_level([PAD_TOKEN, NEWLINE], alphabet, unknown=PAD_TOKEN))  # no text is unknown
-        backend.normalizer = _normalizer(lowercase, strip_punctuation, alphabet)
+        first = [PAD_TOKEN, NEWLINE, *filter(None, [eos_token])]
+        backend = Tokenizer(_word_level(first, alphabet, unknown=PAD_TOKEN))  # no text is unknown
+        backend.normalizer = _normalizer(lowercase, strip_punctuation, frozenset(alphabet))
         backend.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")
         backend.decoder = decoders.Fuse()
+        if eos_token:
+            backend.post_processor = processors.TemplateProcessing([NEWLINE, "$A"], special_tokens=[(NEWLINE, 1)])
     else:
         words = set().union(*(text.split() for text in folded))
         backend = Tokenizer(_word_level([PAD_TOKEN, UNKNOWN_WORD], words, unknown=UNKNOWN_WORD))
@@ -60,6 +71,7 @@ def build_tokenizer(
     return PreTrainedTokenizerFast(
         tokenizer_object=backend,
         pad_token=PAD_TOKEN,
+        eos_token=eos_token,
         unk_token=None if unit == "char" else UNKNOWN_WORD,
         padding_side="left",
         split_special_tokens=True,  # "<pad>" in a text is five characters, not a pad
@@ -94,7 +106,10 @@ def _word_level(first: list[str], tokens: set[str], unknown: str) -> models.Word
     return models.WordLevel({token: index for index, token in enumerate(ordered)}, unk_token=unknown)
 
 
-def _normalizer(lowercase: bool, strip_punctuation: bool, alphabet: set[str] | None = None) -> normalizers.Sequence:
+@lru_cache(8)  # a list has thousands of short items
+def _normalizer(
+    lowercase: bool, strip_punctuation: bool, alphabet: frozenset[str] | None = None
+) -> normalizers.Sequence:
     """Fold what a text forgets, drop what `alphabet` lacks, then collapse the white space that this leaves."""
     steps: list[normalizers.Normalizer] = [Replace(LINE_BREAK, NEWLINE)]
     if strip_punctuation:

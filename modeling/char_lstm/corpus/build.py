@@ -17,7 +17,8 @@ from transformers import PreTrainedTokenizerFast
 
 from ..errors import CorpusError
 from ..files import replaced_folder
-from ..tokenization_char_lstm import build_tokenizer, fold
+from ..tokenization_char_lstm import END_OF_ITEM, build_tokenizer, fold
+from .items import MOST_HELD_OUT, alphabet_of, choose_items, fold_items, longest_row, read_items
 from .sequences import FEATURES, MAX_LENGTH, ROWS_AT_ONCE, cut_rows, encode_rows, fold_in_place, lengths_of
 from .sources import read_lines
 from .text import clean_blocks, cut_blocks
@@ -30,28 +31,37 @@ def build_corpus(
     dataset_name: str | None = None,
     text_column: str = "text",
     sequence: str = "sentence",
-    max_length: int = MAX_LENGTH,
+    max_length: int | None = None,
     keep_punctuation: bool = False,
     keep_case: bool = False,
 ) -> DatasetDict:
     """Builds a corpus and saves it with its tokenizer; `output_dir` appears whole or not at all.
 
-    The texts of all rows of all splits, joined, are exactly `normalise(tokenizer, clean(text))`.
+    The texts of all rows of all splits, joined, are exactly `normalise(tokenizer, clean(text))`; or with `sequence`
+    "item" each is a line of the text, or a document of the dataset, normalised, and none comes twice.
 
     Raises:
         CorpusError: the input cannot be read or is too short, or `output_dir` cannot be written.
     """
-    if max_length < 2:
+    if max_length is not None and max_length < 2:
         raise CorpusError(f"--max_length {max_length}: a row needs at least 2, a newline and a character")
     folding = {"lowercase": not keep_case, "strip_punctuation": not keep_punctuation}
+    source = {"text": text, "dataset_name": dataset_name, "text_column": text_column}
     with corpus_folder(Path(output_dir)) as folder, TemporaryDirectory(dir=folder) as work:
-        blocks = store_blocks(work, text=text, dataset_name=dataset_name, text_column=text_column)
-        folded = in_parallel(blocks, fold_block, fn_kwargs=folding, with_indices=True)
-        if not "".join(folded["alphabet"]).strip():
-            raise CorpusError("nothing is left of the text after normalising: it holds no letter or digit")
-        tokenizer = build_tokenizer(folded["alphabet"], lowercase=not keep_case, strip_punctuation=not keep_punctuation)
-        rows = in_parallel(folded, cut_block, fn_kwargs={"max_length": max_length, "sequence": sequence})
-        save_splits(split_rows(rows), rows, tokenizer, max_length, folder)
+        if sequence == "item":
+            stored = store(read_items, work, source)
+            rows = choose_items(in_parallel(stored, fold_items, ROWS_AT_ONCE, fn_kwargs=folding), max_length)
+            tokenizer = build_tokenizer(alphabet_of(rows), **folding, eos_token=END_OF_ITEM)
+            max_length, splits = longest_row(rows), split_rows(rows, MOST_HELD_OUT)
+        else:
+            max_length = max_length or MAX_LENGTH
+            folded = in_parallel(store(read_blocks, work, source), fold_block, fn_kwargs=folding, with_indices=True)
+            if not "".join(folded["alphabet"]).strip():
+                raise CorpusError("nothing is left of the text after normalising: it holds no letter or digit")
+            tokenizer = build_tokenizer(folded["alphabet"], **folding)
+            rows = in_parallel(folded, cut_block, fn_kwargs={"max_length": max_length, "sequence": sequence})
+            splits = split_rows(rows)
+        save_splits(splits, rows, tokenizer, max_length, folder)
         tokenizer.save_pretrained(folder)
     return load_from_disk(output_dir)
 
@@ -60,10 +70,10 @@ def read_blocks(**source) -> Iterator[dict[str, str]]:
     yield from ({"text": block} for block in clean_blocks(cut_blocks(read_lines(**source))))
 
 
-def store_blocks(work: str, **source) -> Dataset:
-    """The cleaned blocks of a source, on disk."""
+def store(read: Callable, work: str, source: dict) -> Dataset:
+    """What `read` makes of a source, on disk."""
     try:
-        return Dataset.from_generator(read_blocks, gen_kwargs=source, cache_dir=work)
+        return Dataset.from_generator(read, gen_kwargs=source, cache_dir=work)
     except DatasetGenerationError as error:
         raise error.__cause__ from None
 
@@ -93,13 +103,17 @@ def cut_block(batch: dict, max_length: int, sequence: str) -> dict:
     return {"text": cut_rows(batch["text"][0], max_length, sequence)}
 
 
-def split_rows(rows: Dataset) -> dict[str, range]:
-    """Contiguous train, validation and test: 80, 10 and 10 percent of the characters, a row at least in each."""
+def split_rows(rows: Dataset, most_held_out: int | None = None) -> dict[str, range]:
+    """Contiguous train, validation and test: 80, 10 and 10 percent of the characters, a row at least in each; and in
+    validation and test at most `most_held_out` rows."""
     if len(rows) < 3:
         raise CorpusError(f"the text is too short: train, validation and test need one row each; it has {len(rows)}")
     ends = np.cumsum(pc.utf8_length(rows.data["text"]))
     train = min(int(np.searchsorted(ends, 0.8 * ends[-1])) + 1, len(rows) - 2)
     validation = min(max(int(np.searchsorted(ends, 0.9 * ends[-1])) + 1, train + 1), len(rows) - 1)
+    if most_held_out:
+        validation = max(validation, len(rows) - most_held_out)
+        train = max(train, validation - most_held_out)
     return {"train": range(train), "validation": range(train, validation), "test": range(validation, len(rows))}
 
 

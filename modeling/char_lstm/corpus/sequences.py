@@ -50,18 +50,19 @@ def _pieces(line: str, room: int) -> Iterator[str]:
 def encode_rows(rows: dict, tokenizer: PreTrainedTokenizerFast, max_length: int) -> dict:
     """The rows as ids, padded on the right: `text, input_ids, attention_mask, length`.
 
-    Each row starts with the newline that ends the sentence before it, so its first character has something to follow.
+    Each row starts with the newline that ends the sentence before it, so its first character has something to follow;
+    an item ends in the tokenizer's `eos_token`.
     `length` counts the ids that are not padding, that newline included. `rows` has the column `text`, which this
     tokenizer normalised.
     """
-    texts = rows["text"]
+    texts, end = rows["text"], tokenizer.eos_token or ""
     ids = {ord(character): index for character, index in tokenizer.get_vocab().items() if len(character) == 1}
     id_of = np.zeros(max(ids) + 1, np.int32)
     id_of[list(ids)] = list(ids.values())
-    length = np.array([1 + len(row) for row in texts], np.int32)  # (rows,)
+    length = np.array([1 + len(row) + len(end) for row in texts], np.int32)  # (rows,)
     real = np.arange(max_length) < length[:, None]  # (rows, max_length)
     input_ids = np.full(real.shape, tokenizer.pad_token_id, np.int32)
-    input_ids[real] = id_of[np.frombuffer("".join(f"\n{row}" for row in texts).encode("utf-32-le"), np.uint32)]
+    input_ids[real] = id_of[np.frombuffer("".join(f"\n{row}{end}" for row in texts).encode("utf-32-le"), np.uint32)]
     return {"text": texts, "input_ids": input_ids, "attention_mask": real.astype(np.int8), "length": length}
 
 
@@ -79,5 +80,6 @@ def lengths_of(rows: Dataset) -> np.ndarray:
 
 
 def ids_of(rows: Dataset, tokenizer: PreTrainedTokenizerFast) -> np.ndarray:
-    """The text that the rows are cut from, as ids, (characters,)."""
-    return np.array(tokenizer.convert_tokens_to_ids(list("".join(rows["text"]))))
+    """The text that the rows are cut from, or the items and their ends, as ids, (characters,)."""
+    end = tokenizer.eos_token or ""
+    return np.array(tokenizer.convert_tokens_to_ids(list("".join(row + end for row in rows["text"]))))

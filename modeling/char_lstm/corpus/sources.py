@@ -1,7 +1,7 @@
 """Where a text comes from: a file, a URL, a dataset on the Hub, or Alice when none is named."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -19,7 +19,7 @@ def read_lines(text: str | Path | None, dataset_name: str | None, text_column: s
     if text is not None and dataset_name is not None:
         raise CorpusError("give either --text or --dataset_name, not both")
     if dataset_name is not None:
-        return read_dataset(dataset_name, text_column)
+        return lines_of(read_documents(dataset_name, text_column))
     source = str(ALICE if text is None else text)
     try:
         path = download(source) if source.startswith(("http://", "https://")) else Path(source)
@@ -44,8 +44,8 @@ def download(url: str) -> Path:
     return partial.replace(kept)
 
 
-def read_dataset(name: str, column: str) -> Iterator[str]:
-    """The lines of the `train` split's documents, each of which ends its last line."""
+def read_documents(name: str, column: str) -> Iterable[str | None]:
+    """The documents of the `train` split."""
     try:
         documents = load_dataset(name, split="train")
     except Exception as error:  # the Hub, the network and each file format have errors of their own
@@ -53,7 +53,7 @@ def read_dataset(name: str, column: str) -> Iterator[str]:
     columns = [key for key, kind in documents.features.items() if getattr(kind, "dtype", "").endswith("string")]
     if column not in columns:
         raise CorpusError(f"the dataset {name} has no text column {column!r}; it has: {', '.join(columns) or 'none'}")
-    return lines_of(documents[column])
+    return documents[column]
 
 
 def _first_line(error: Exception) -> str:

@@ -45,13 +45,20 @@ def model_config(recipe, tokenizer: PreTrainedTokenizerFast, **more: Any) -> Cha
         TrainingError: a size or a rate that no model can have.
     """
     more |= {name: getattr(recipe, name) for name in SIZES + DROPOUTS if hasattr(recipe, name)}
-    newline = tokenizer.get_vocab().get("\n")  # words have none
     try:
-        return CharLstmConfig(
-            vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, bos_token_id=newline, **more
-        )
+        return CharLstmConfig(**token_ids(tokenizer), **more)
     except StrictDataclassError as error:
         raise TrainingError(str(error)) from error
+
+
+def token_ids(tokenizer: PreTrainedTokenizerFast) -> dict[str, int | None]:
+    """What a configuration says of its tokenizer; words have no newline, and only items have an end."""
+    return {
+        "vocab_size": len(tokenizer),
+        "pad_token_id": tokenizer.pad_token_id,
+        "bos_token_id": tokenizer.get_vocab().get("\n"),
+        "eos_token_id": tokenizer.eos_token_id,
+    }
 
 
 def read_recipe(name: str) -> dict[str, Any]:

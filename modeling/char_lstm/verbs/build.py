@@ -3,6 +3,7 @@
     char-lstm build --output_dir data/alice
     char-lstm build --text my.txt --output_dir data/mine --sequence packed
     char-lstm build --dataset_name user/poems --text_column poem --output_dir data/poems
+    char-lstm build --text names.txt --output_dir data/names --sequence item
 
 Without `--text` or `--dataset_name` it downloads Alice's Adventures in Wonderland from Project Gutenberg, once.
 """
@@ -20,10 +21,12 @@ class BuildArguments:
     text: str | None = setting(None, "A text file or a URL (default: Alice, downloaded).")
     dataset_name: str | None = setting(None, "A dataset on the Hub instead of a text.")
     text_column: str = setting("text", "The dataset's text column.")
-    sequence: Literal["sentence", "packed"] = setting(
-        "sentence", "A row holds one sentence, or as many whole ones as fit."
+    sequence: Literal["sentence", "packed", "item"] = setting(
+        "sentence", "A row holds one sentence, as many whole ones as fit, or an item: a line or a document."
     )
-    max_length: int = setting(512, "Characters per row, including the newline that starts it.")
+    max_length: int | None = setting(
+        None, "Characters per row, including the newline that starts it (default: 512; of items the longest)."
+    )
     keep_punctuation: bool = setting(False, "Keep punctuation and symbols; the text's lines are the rows.")
     keep_case: bool = setting(False, "Keep upper and lower case distinct.")
 

@@ -16,7 +16,8 @@ from .base import Reading, process_loader
 
 
 class SentenceReading(Reading):
-    """Whole sentences, joined to rows of about `row_length` characters that begin elsewhere in every epoch."""
+    """Whole sentences, joined to rows of about `row_length` characters that begin elsewhere in every epoch; or items, a
+    row each."""
 
     def __init__(self, recipe, tokenizer=None):
         super().__init__(recipe, tokenizer)
@@ -26,7 +27,7 @@ class SentenceReading(Reading):
         recipe = self.recipe
         batches = JoinedSentences(
             self.rows.lengths,
-            recipe.row_length,
+            0 if self.tokenizer.eos_token else recipe.row_length,
             recipe.train_batch_size,
             recipe.data_seed or recipe.seed,
             accumulated=recipe.gradient_accumulation_steps,

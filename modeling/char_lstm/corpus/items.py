@@ -1,0 +1,68 @@
+"""Items: a corpus whose rows are the lines of a list or the records of a dataset, each an example of its own."""
+
+import logging
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow.compute as pc
+from datasets import Dataset
+
+from ..errors import CorpusError
+from ..items import hash_item
+from ..tokenization_char_lstm import fold
+from .sources import read_documents, read_lines
+
+logger = logging.getLogger("build_corpus")
+
+SHUFFLED_BY = 42  # the seed of the order, and so of the splits: a list is often sorted
+MOST_HELD_OUT = 1000  # items of the validation and of the test split: what they teach is worth more than a finer figure
+
+
+def read_items(text, dataset_name: str | None, text_column: str) -> Iterator[dict[str, str]]:
+    """The documents of a dataset, or else the lines of a text; blank ones are none."""
+    if text is None and dataset_name is not None:
+        texts = (document or "" for document in read_documents(dataset_name, text_column))
+    else:
+        texts = (line.rstrip("\n") for line in read_lines(text, dataset_name, text_column))
+    yield from ({"text": item} for item in texts if item.strip())
+
+
+def fold_items(batch: dict, *, lowercase: bool, strip_punctuation: bool) -> dict:
+    """Items as the tokenizer will normalise them, without the white space that this leaves around them."""
+    around = None if strip_punctuation else "\n"
+    folded = (fold(text, lowercase=lowercase, strip_punctuation=strip_punctuation) for text in batch["text"])
+    return {"text": [text.strip(around) for text in folded]}
+
+
+def choose_items(items: Dataset, max_length: int | None) -> Dataset:
+    """The items in random order, each once; those that hold nothing, or too much for a row, are left out.
+
+    Raises:
+        CorpusError: no item is left.
+    """
+    chosen: dict[int, int] = {}  # hash -> the first place
+    left_out = dict.fromkeys(("hold no letter or digit", "repeat another", f"exceed --max_length {max_length}"), 0)
+    empty, repeated, long = left_out
+    for place, text in enumerate(items["text"]):
+        if not text.strip():
+            left_out[empty] += 1
+        elif max_length is not None and len(text) + 2 > max_length:  # with the newline before it and its end
+            left_out[long] += 1
+        elif chosen.setdefault(hash_item(text), place) != place:
+            left_out[repeated] += 1
+    for reason, count in left_out.items():
+        if count:
+            logger.warning("%d items %s: left out", count, reason)
+    if not chosen:
+        raise CorpusError("nothing is left of the items: none that holds a letter or digit fits in a row")
+    order = np.random.default_rng(SHUFFLED_BY).permutation(list(chosen.values()))
+    return items.select(order).flatten_indices()
+
+
+def alphabet_of(items: Dataset) -> list[str]:
+    return sorted(set().union(*items["text"]))
+
+
+def longest_row(items: Dataset) -> int:
+    """Ids of the longest item, with the newline before it and its end."""
+    return pc.max(pc.utf8_length(items.data["text"])).as_py() + 2

@@ -20,7 +20,7 @@ from .errors import CheckpointError
 from .generation_char_lstm import choose, sampling_settings
 from .items import FILE as ITEMS
 from .items import load_items
-from .tokenization_char_lstm import NEWLINE, PAD_TOKEN
+from .tokenization_char_lstm import END_OF_ITEM, NEWLINE, PAD_TOKEN
 
 LEAST = {"vocab_size": 1, "embedding_size": 0, "hidden_size": 1, "num_hidden_layers": 1, "bos_token_id": 0}
 NEEDED = ("config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
@@ -194,8 +194,7 @@ def _check_tokenizer(tokenizer: Tokenizer, config: SimpleNamespace, path: Path) 
         )
     if vocabulary.get(NEWLINE) != config.bos_token_id:
         raise CheckpointError(f"{path}: config.json says bos_token_id {config.bos_token_id}, which is not its newline")
-    special = {PAD_TOKEN, tokenizer.id_to_token(getattr(config, "eos_token_id", None) or 0)}
-    characters = [token for token in vocabulary if token not in special and not token.isspace()]
+    characters = [token for token in vocabulary if token not in (PAD_TOKEN, END_OF_ITEM) and not token.isspace()]
     as_read = [tokenizer.encode(2 * character, add_special_tokens=False).ids for character in characters]
     if tokenizer.normalizer is None or as_read != [2 * [vocabulary[character]] for character in characters]:
         raise CheckpointError(f"{path} is not one of our tokenizers: it does not read its own characters one by one")

@@ -16,15 +16,20 @@ logger = logging.getLogger("build_corpus")
 
 SHUFFLED_BY = 42  # the seed of the order, and so of the splits: a list is often sorted
 MOST_HELD_OUT = 1000  # items of the validation and of the test split: what they teach is worth more than a finer figure
+NOTHING = "nothing is left of the items: none that holds a letter or digit fits in a row"
 
 
 def read_items(text, dataset_name: str | None, text_column: str) -> Iterator[dict[str, str]]:
-    """The documents of a dataset, or else the lines of a text; blank ones are none."""
+    """The documents of a dataset, or else the lines of a text; blank ones are none. Raises CorpusError if all are."""
     if text is None and dataset_name is not None:
         texts = (document or "" for document in read_documents(dataset_name, text_column))
     else:
         texts = (line.rstrip("\n") for line in read_lines(text, dataset_name, text_column))
-    yield from ({"text": item} for item in texts if item.strip())
+    items = ({"text": item} for item in texts if item.strip())
+    if (first := next(items, None)) is None:
+        raise CorpusError(NOTHING)
+    yield first
+    yield from items
 
 
 def fold_items(batch: dict, *, lowercase: bool, strip_punctuation: bool) -> dict:
@@ -54,7 +59,7 @@ def choose_items(items: Dataset, max_length: int | None) -> Dataset:
         if count:
             logger.warning("%d items %s: left out", count, reason)
     if not chosen:
-        raise CorpusError("nothing is left of the items: none that holds a letter or digit fits in a row")
+        raise CorpusError(NOTHING)
     order = np.random.default_rng(SHUFFLED_BY).permutation(list(chosen.values()))
     return items.select(order).flatten_indices()
 

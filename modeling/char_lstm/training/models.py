@@ -64,7 +64,7 @@ def fit_alphabet(
             weight.index_copy_(its_own[name], here, learnt[name].index_select(its_own[name], there))
         elif weight.shape == learnt[name].shape:
             weight.copy_(learnt[name])
-    fresh = sorted(new.get_vocab().keys() - places.keys())
+    fresh = sorted(new.get_vocab().keys() - places.keys() - {new.eos_token})
     logger.info(
         "of the text's characters %d keep their weights and %d start fresh: %s%s",
         *(len(pairs) - 1, len(fresh), " ".join(fresh[:20]), " ..." if len(fresh) > 20 else ""),

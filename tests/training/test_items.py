@@ -66,7 +66,7 @@ def test_the_model_ends_its_texts_and_writes_items_that_it_was_not_trained_on(fi
     assert model.known_items == {hash_item(text) for text in trained_on}
     assert not set(generate_items(model, tokenizer, 20, unique=True, seed=1)) & set(trained_on)
     samples = json.loads((finished / "samples.json").read_text())
-    assert len(samples["001"].splitlines()) == 10
+    assert len(samples["001"].splitlines()) >= 10
 
 
 def test_nats_are_per_character_with_the_end_and_per_item(finished, names, tmp_path, capsys):

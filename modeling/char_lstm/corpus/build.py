@@ -18,7 +18,7 @@ from transformers import PreTrainedTokenizerFast
 from ..errors import CorpusError
 from ..files import replaced_folder
 from ..tokenization_char_lstm import END_OF_ITEM, build_tokenizer, fold
-from .items import MOST_HELD_OUT, alphabet_of, choose_items, fold_items, longest_row, read_items
+from .items import MOST_HELD_OUT, alphabet_of, choose_items, fold_items, longest_row, read_filled_items
 from .sequences import FEATURES, MAX_LENGTH, ROWS_AT_ONCE, cut_rows, encode_rows, fold_in_place, lengths_of
 from .sources import read_lines
 from .text import clean_blocks, cut_blocks
@@ -49,7 +49,7 @@ def build_corpus(
     source = {"text": text, "dataset_name": dataset_name, "text_column": text_column}
     with corpus_folder(Path(output_dir)) as folder, TemporaryDirectory(dir=folder) as work:
         if sequence == "item":
-            stored = store(read_items, work, source)
+            stored = store(read_filled_items, work, source)
             rows = choose_items(in_parallel(stored, fold_items, ROWS_AT_ONCE, fn_kwargs=folding), max_length)
             tokenizer = build_tokenizer(alphabet_of(rows), **folding, eos_token=END_OF_ITEM)
             max_length, splits = longest_row(rows), split_rows(rows, MOST_HELD_OUT)

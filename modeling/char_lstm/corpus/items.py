@@ -10,7 +10,7 @@ from datasets import Dataset
 from ..errors import CorpusError
 from ..items import hash_item
 from ..tokenization_char_lstm import fold
-from .sources import read_documents, read_lines
+from .sources import read_items
 
 logger = logging.getLogger("build_corpus")
 
@@ -19,13 +19,9 @@ MOST_HELD_OUT = 1000  # items of the validation and of the test split: what they
 NOTHING = "nothing is left of the items: none that holds a letter or digit fits in a row"
 
 
-def read_items(text, dataset_name: str | None, text_column: str) -> Iterator[dict[str, str]]:
-    """The documents of a dataset, or else the lines of a text; blank ones are none. Raises CorpusError if all are."""
-    if text is None and dataset_name is not None:
-        texts = (document or "" for document in read_documents(dataset_name, text_column))
-    else:
-        texts = (line.rstrip("\n") for line in read_lines(text, dataset_name, text_column))
-    items = ({"text": item} for item in texts if item.strip())
+def read_filled_items(**source) -> Iterator[dict[str, str]]:
+    """The items of a source that are not blank. Raises CorpusError if all are."""
+    items = ({"text": item} for item in read_items(**source) if item.strip())
     if (first := next(items, None)) is None:
         raise CorpusError(NOTHING)
     yield first

@@ -28,6 +28,13 @@ def read_lines(text: str | Path | None, dataset_name: str | None, text_column: s
         raise CorpusError(f"cannot read {source}: {error.strerror}") from error
 
 
+def read_items(text: str | Path | None, dataset_name: str | None, text_column: str) -> Iterator[str]:
+    """The documents of a dataset, or else the lines of a text, without the line break at the end."""
+    if text is None and dataset_name is not None:
+        return (document or "" for document in read_documents(dataset_name, text_column))
+    return (line.rstrip("\n") for line in read_lines(text, dataset_name, text_column))
+
+
 def download(url: str) -> Path:
     """The file behind a URL, kept in ~/.cache/char_lstm from the first time on."""
     kept = Path.home() / ".cache" / "char_lstm" / quote(url, safe="")

@@ -151,6 +151,18 @@ def shakespeare_table() -> str:
     return table("epochs | seconds | nats per character | bits", rows)
 
 
+def names_table() -> str:
+    """How well held-out names are predicted."""
+    results = results_of("names")
+    rows = [
+        ["makemore's transformer", *formatted(results["makemore's transformer"], "parameters", "nats_per_char"), ""]
+    ]
+    for what, figures in results["names"].items():
+        row = formatted({**results, **figures}, "parameters", "nats_per_char", "processor_seconds")
+        rows.append([f"the recipe `names`: {figures['rows']:,} {what}", *row])
+    return table("model | parameters | nats per character | seconds", rows)
+
+
 def temperatures_table() -> str:
     """The beginning of what one seed writes at each temperature, and how much is new over all seeds."""
     rows = (
@@ -218,6 +230,7 @@ TABLES = {
     "memory": memory_table,
     "quality": quality_table,
     "shakespeare": shakespeare_table,
+    "names": names_table,
     "temperatures": temperatures_table,
     "watch it learn": watch_it_learn,
     "onnx": onnx_table,

@@ -53,8 +53,16 @@ class Sentences(torch.utils.data.Dataset):
         return len(self.rows)
 
     def __getitem__(self, span: tuple[int, int]) -> dict[str, torch.Tensor]:
-        first, last = span
-        rows = self.rows[first : max(last, first + 1)]["input_ids"]  # (sentences, max_length)
+        return self.__getitems__([span])[0]
+
+    def __getitems__(self, spans: list[tuple[int, int]]) -> list[dict[str, torch.Tensor]]:
+        """The rows of a batch, for which torch asks at once: reading a sentence alone takes ten times as long."""
+        counts = [max(last - first, 1) for first, last in spans]
+        places = [first + index for (first, _), count in zip(spans, counts, strict=True) for index in range(count)]
+        read = self.rows[places]["input_ids"].split(counts)  # of each span (sentences, max_length)
+        return [self.join(*span, rows) for span, rows in zip(spans, read, strict=True)]
+
+    def join(self, first: int, last: int, rows: torch.Tensor) -> dict[str, torch.Tensor]:
         kept = torch.arange(rows.shape[1]) <= self.lengths[first : first + len(rows)].unsqueeze(1)
         kept[1:, 0] = False  # one newline in front is enough
         kept[last - first :, 1:] = False  # and all there is of a row of no sentence

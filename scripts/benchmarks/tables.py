@@ -13,6 +13,7 @@ from .common import CELLS
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
 MARKED = re.compile(r"(<!-- table: ([^\n]*) -->\n).*?(<!-- end -->)", re.DOTALL)  # a table in a page, and its name
 FORMATS = {"parameters": ",", "steps": ",", "epochs": ".3g", "seconds": ".0f"}  # of figures other than nats and bits
+FORMATS["processor_seconds"] = FORMATS["seconds"]
 MODELS = {
     "alice": "the assignment",
     "alice_best": "distilled from two teachers and an n-gram model",
@@ -158,7 +159,7 @@ def names_table() -> str:
         ["makemore's transformer", *formatted(results["makemore's transformer"], "parameters", "nats_per_char"), ""]
     ]
     for what, figures in results["names"].items():
-        row = formatted({**results, **figures}, "parameters", "nats_per_char", "processor_seconds")
+        row = formatted({**results, **figures}, *shown)
         rows.append([f"the recipe `names`: {figures['rows']:,} {what}", *row])
     return table("model | parameters | nats per character | seconds", rows)
 

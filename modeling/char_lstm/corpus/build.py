@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
@@ -45,7 +46,7 @@ def build_corpus(
     """
     if max_length is not None and max_length < 2:
         raise CorpusError(f"--max_length {max_length}: a row needs at least 2, a newline and a character")
-    folding = {"lowercase": not keep_case, "strip_punctuation": not keep_punctuation}
+    folding: Any = {"lowercase": not keep_case, "strip_punctuation": not keep_punctuation}
     source = {"text": text, "dataset_name": dataset_name, "text_column": text_column}
     with corpus_folder(Path(output_dir)) as folder, TemporaryDirectory(dir=folder) as work:
         if sequence == "item":

@@ -2,6 +2,7 @@
 
 import copy
 import logging
+from typing import Any
 
 import torch
 from transformers import GenerationConfig, PreTrainedTokenizerFast
@@ -44,7 +45,7 @@ def fit_alphabet(
 ) -> CharLstmForCausalLM:
     """The model, whose alphabet is that of `old`, for the alphabet of `new`: a character of both keeps the weights that
     are its own, any other starts with fresh ones."""
-    config = copy.deepcopy(model.config)
+    config: Any = copy.deepcopy(model.config)
     config.update(token_ids(new))
     fitted = CharLstmForCausalLM(config)
     fitted.generation_config = copy.deepcopy(model.generation_config)

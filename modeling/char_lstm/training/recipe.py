@@ -51,7 +51,7 @@ def model_config(recipe, tokenizer: PreTrainedTokenizerFast, **more: Any) -> Cha
         raise TrainingError(str(error)) from error
 
 
-def token_ids(tokenizer: PreTrainedTokenizerFast) -> dict[str, int | None]:
+def token_ids(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
     """What a configuration says of its tokenizer; words have no newline, and only items have an end."""
     return {
         "vocab_size": len(tokenizer),

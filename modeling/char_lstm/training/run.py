@@ -29,7 +29,7 @@ def train(recipe: Recipe) -> CharTrainer:
         base, tokenizer = load_to_tune(recipe) if recipe.init_from else (None, None)
         reading = recipe.reading(recipe, tokenizer)
         checkpoint = claim(recipe, reading.corpus)
-    if base and reading.tokenizer is not tokenizer:
+    if base and tokenizer and reading.tokenizer is not tokenizer:
         base = fit_alphabet(base, tokenizer, reading.tokenizer)
     held_out = reading.held_out_rows()
     if held_out is None:

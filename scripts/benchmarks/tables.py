@@ -154,10 +154,8 @@ def shakespeare_table() -> str:
 
 def names_table() -> str:
     """How well held-out names are predicted."""
-    results = results_of("names")
-    rows = [
-        ["makemore's transformer", *formatted(results["makemore's transformer"], "parameters", "nats_per_char"), ""]
-    ]
+    results, shown = results_of("names"), ("parameters", "nats_per_char", "processor_seconds")
+    rows = [["makemore's transformer", *formatted(results["makemore's transformer"], *shown)]]
     for what, figures in results["names"].items():
         row = formatted({**results, **figures}, *shown)
         rows.append([f"the recipe `names`: {figures['rows']:,} {what}", *row])

@@ -70,7 +70,7 @@ def generate_items(
     prompt = encode_prompt(backend, prefix, model.config.bos_token_id)
     found = tries = 0
     for its_seed in count(secrets.randbits(32) if seed is None else seed):
-        if found == number:
+        if found >= number:
             return
         if tries == PATIENCE:
             logger.warning("found %d of %d items: %d tries in a row brought no other", found, number, PATIENCE)

@@ -1,4 +1,5 @@
-"""Measures the project against baselines in the same run; quotes nothing that it did not measure.
+"""Measures the project against baselines in the same run; quotes nothing that it did not
+measure, but makemore's transformer in `names`.
 
     python scripts/benchmark.py generation --json scripts/results/generation.json
     python scripts/benchmark.py training --dataset data/alice --json scripts/results/training.json

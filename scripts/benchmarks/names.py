@@ -1,4 +1,4 @@
-"""How well held-out names are predicted by the recipe `names`, which is chosen on other names.
+"""How well held-out names are predicted by the recipe `names`.
 
 Karpathy's makemore (github.com/karpathy/makemore) holds out 1 000 of its 32 033 names, and its transformer is measured
 on them; so is the recipe here, trained on all the others. Names that stand in the list twice may be on both sides, so
@@ -22,7 +22,7 @@ from .common import UNDISTURBED, now
 
 MAKEMORE = {"seed": 3407, "held_out": 1000}  # its defaults
 SPLITS = "train+validation+test"  # of the others
-MAKEMORE_TRANSFORMER = {"parameters": 204_544, "nats_per_char": 1.982}  # 8 000 steps of 32 names
+MAKEMORE_TRANSFORMER = {"parameters": 204_544, "nats_per_char": 1.982}  # quoted, not run here: 8 000 steps of 32
 
 
 def makemore_split(text: str) -> tuple[list[str], list[str]]:

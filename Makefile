@@ -9,6 +9,8 @@ INSTALL := $(PIP) install --constraint constraints.txt
 
 TEXT ?=
 OUTPUT ?= runs/$(if $(TEXT),$(basename $(notdir $(TEXT))),alice)
+KIND ?=
+RECIPE := $(if $(filter item,$(KIND)),names,alice)
 DATASET ?= data/alice
 ARGS ?=
 TRANSFORMERS := $(subst ==,-,$(shell grep ^transformers== constraints.txt))
@@ -19,13 +21,17 @@ TRANSFORMERS := $(subst ==,-,$(shell grep ^transformers== constraints.txt))
 generate: .venv/generate.done  ## 500 characters from the packaged Alice; ARGS="--seed 7" goes to the verb
 	@$(BIN)/char-lstm generate $(ARGS)
 
-train: setup  ## corpus, training, evaluation and a sample: make train TEXT=my.txt OUTPUT=runs/mine
-	@$(BIN)/char-lstm build $(if $(TEXT),--text "$(TEXT)" --pad_to_max_length false) --output_dir "$(OUTPUT)/corpus"
-	@$(BIN)/char-lstm train --config alice --dataset "$(OUTPUT)/corpus" \
+train: setup  ## corpus, training, evaluation and a sample: make train TEXT=my.txt OUTPUT=runs/mine [KIND=item]
+	@$(BIN)/char-lstm build $(if $(TEXT),--text "$(TEXT)" --pad_to_max_length false) \
+		$(if $(KIND),--sequence $(KIND)) --output_dir "$(OUTPUT)/corpus"
+	@$(BIN)/char-lstm train --config $(RECIPE) --dataset "$(OUTPUT)/corpus" \
 		--output_dir "$(OUTPUT)" --train_split train+validation $(ARGS)
 	@$(BIN)/char-lstm evaluate --model "$(OUTPUT)" --dataset "$(OUTPUT)/corpus" --json "$(OUTPUT)/evaluation.json" \
 		> "$(OUTPUT)/evaluation.txt"
-	@echo; echo "It writes:"; $(BIN)/char-lstm generate --model "$(OUTPUT)"
+	@echo; echo "It writes:"; $(if $(filter item,$(KIND)), \
+		$(BIN)/char-lstm generate --model "$(OUTPUT)" --items 20 --unique || \
+		$(BIN)/char-lstm generate --model "$(OUTPUT)" --items 20 --unique --json, \
+		$(BIN)/char-lstm generate --model "$(OUTPUT)")
 	@echo; echo "The model is in $(OUTPUT), its loss curve in $(OUTPUT)/loss.png."; cat "$(OUTPUT)/evaluation.txt"
 	@echo; echo "Write more:   .venv/bin/char-lstm generate --model $(OUTPUT) --prompt \"once upon a time\""
 	@echo "Look inside:  .venv/bin/char-lstm inspect --model $(OUTPUT) --text \"once upon a time\" --output page.html"

@@ -49,6 +49,11 @@ def novelty_index_of(name: str) -> NoveltyIndex | None:
         return None
 
 
+def writes_items(name: str) -> bool:
+    """Whether a model's texts end, so that it writes a list."""
+    return bool(sampling_settings(decoder_of(name)[0].generation_config).eos_token_id)
+
+
 def default_settings():
     """The sampling settings in the default model's generation_config."""
     return sampling_settings(decoder_of(DEFAULT)[0].generation_config)

@@ -9,7 +9,7 @@ function pieces(text, spans) {  // nodes: the copies marked, the rest plain; whe
     const mark = document.createElement("mark");
     const start = Math.max(from, end);
     mark.textContent = text.slice(start, to);
-    mark.title = `${to - from} characters copied from the book`;
+    mark.title = props.novelty.items ? "in the training set" : `${to - from} characters copied from the book`;
     nodes.push(text.slice(end, start), mark);
     end = to;
   }
@@ -24,7 +24,10 @@ function draw() {
   $("text").replaceChildren(...pieces(text, novelty?.spans ?? []));
   $("count").textContent = text ? `${text.length} characters` : "";
   $("verdict").hidden = !novelty;
-  if (novelty) {
+  if (novelty?.items) {
+    $("share").textContent = `${novelty.items - novelty.spans.length} of ${novelty.items} new`;
+    $("copies").textContent = novelty.spans.length ? "Marked items stand in the training set." : "";
+  } else if (novelty) {
     $("share").textContent = `${Math.round(100 * novelty.share_new)}% new`;
     $("copies").textContent = novelty.spans.length
       ? `Marked passages of ${novelty.shortest} characters or more are copied from the book; the longest has ${novelty.longest_copy}.`

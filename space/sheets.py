@@ -1,5 +1,7 @@
 """Sheets of paper: a component that shows a prompt, the text that continues it, and which passages are copies."""
 
+from collections.abc import Collection
+from itertools import accumulate
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -7,6 +9,7 @@ import gradio as gr
 
 import models
 from char_lstm import measure_novelty, normalise
+from char_lstm.items import hash_item
 from writing import Run, seed_or_drawn
 
 HERE = Path(__file__).resolve().parent
@@ -27,7 +30,8 @@ def component(html: str, css: str, js: str, **properties) -> gr.HTML:
 def blank_sheet(prompt: str, model: str, link: str | None = None) -> dict:
     """An update that leaves nothing on a sheet but the prompt, as the model reads it."""
     normalised = normalise(models.decoder_of(model)[1], prompt)
-    return gr.update(value="", prompt=normalised, changed=normalised != prompt, link=link, novelty=None)
+    shown = "" if models.writes_items(model) else normalised  # each item of a list begins with it
+    return gr.update(value="", prompt=shown, changed=normalised != prompt, link=link, novelty=None)
 
 
 def begin_text(prompt: str, model: str, temperature, top_k, top_p, seed: int | None, length, run: Run | None = None):
@@ -42,9 +46,20 @@ def begin_text(prompt: str, model: str, temperature, top_k, top_p, seed: int | N
 
 
 def mark_copies(text: str, model: str) -> dict:
-    """An update that marks everything that appears verbatim in the text that the model was trained on."""
+    """An update that marks everything that appears verbatim in the text that the model was trained on; of a list, the
+    items that it was trained on."""
+    if models.writes_items(model):
+        return gr.update(novelty=known_items(text, models.decoder_of(model)[0].known_items or ()) if text else None)
     index = models.novelty_index_of(model)
     return gr.update(novelty=vars(measure_novelty(text, index)) if index and text else None)
+
+
+def known_items(text: str, known: Collection[int]) -> dict:
+    """Start and end of the lines of a list that stand in the training set, and how many lines there are."""
+    lines = text.split("\n")[:-1]
+    starts = [0, *accumulate(len(line) + 1 for line in lines)]
+    spans = [(start, start + len(line)) for start, line in zip(starts, lines, strict=False) if hash_item(line) in known]
+    return {"spans": spans, "items": len(lines)}
 
 
 def mark_copies_if_ended(text: str, model: str, run: Run | None) -> dict:

@@ -3,14 +3,15 @@
 import secrets
 import threading
 from collections.abc import Iterator
-from itertools import islice
+from itertools import accumulate, islice
 
 import models
-from char_lstm import stream_text
+from char_lstm import generate_items, stream_text
 
 CHARACTERS = 500
 MOST_CHARACTERS = 5000
 LONGEST_PROMPT = 1000
+ITEMS = 20  # that a model of items writes, one a line
 UPDATE = 10  # characters in an update: one at a time would be slower than the model
 PATIENCE = 2  # seconds for a stopped text to end
 
@@ -28,19 +29,21 @@ class Run:
 
 
 def growing_text(model: str, prompt: str | None, **settings) -> Iterator[str]:
-    """The text so far, every few characters."""
+    """The text so far, every few characters; or the list so far, every item, each of which begins with the prompt."""
     models.check_model(model)
     prompt = prompt or ""
     if len(prompt) > LONGEST_PROMPT:
         raise models.visible_error(f"The prompt has {len(prompt)} characters; the limit is {LONGEST_PROMPT}.")
     try:
-        characters = stream_text(*models.decoder_of(model), prompt, **settings)
+        if models.writes_items(model):
+            items = generate_items(*models.decoder_of(model), ITEMS, prefix=prompt, **settings)
+            pieces = (f"{item}\n" for item in items)
+        else:
+            characters = stream_text(*models.decoder_of(model), prompt, **settings)
+            pieces = iter(lambda: "".join(islice(characters, UPDATE)), "")
+        yield from accumulate(pieces)
     except ValueError as error:
         raise models.visible_error(error) from error
-    text = ""
-    while piece := "".join(islice(characters, UPDATE)):
-        text += piece
-        yield text
 
 
 def generate(

@@ -91,6 +91,32 @@ class TestText:
         assert generate_text(as_decoder(model), tokenizer.backend_tokenizer, PROMPT, seed=7) == expected
 
 
+class TestStop:
+    def test_a_text_ends_with_the_first_stop_string_that_it_comes_to(self, model, tokenizer):
+        whole = generate_text(model, tokenizer, PROMPT, max_new_tokens=60, seed=1)
+        stops = [whole[30:33], whole[20:22]]
+        end = min(whole.find(stop) + len(stop) for stop in stops)
+        assert generate_text(model, tokenizer, PROMPT, max_new_tokens=60, seed=1, stop_strings=stops) == whole[:end]
+        assert generate_text(model, tokenizer, PROMPT, max_new_tokens=60, seed=1, stop_strings=["qqq"]) == whole
+
+    def test_a_stop_string_may_begin_in_the_prompt_as_in_the_library(self, model, tokenizer):
+        first = generate_text(model, tokenizer, PROMPT, max_new_tokens=1, temperature=0)
+        stop = [PROMPT[-2:] + first]
+        inputs = tokenizer(PROMPT, return_tensors="pt")
+        ids = model.generate(**inputs, do_sample=False, max_new_tokens=9, stop_strings=stop, tokenizer=tokenizer)
+        assert ids.shape[1] == inputs.input_ids.shape[1] + 1
+        assert generate_text(model, tokenizer, PROMPT, temperature=0, stop_strings=stop) == first
+
+    def test_a_stop_string_is_read_as_a_prompt_is(self, model, tokenizer):
+        def write(*stops):
+            return generate_text(model, tokenizer, PROMPT, max_new_tokens=300, seed=1, stop_strings=stops)
+
+        assert write("A") == write("a")
+        assert write(".") == write("\n")
+        with pytest.raises(ValueError, match="stop string needs a character"):
+            write("a", "灯")
+
+
 class TestSeed:
     def test_a_seed_is_a_text(self, model, tokenizer):
         texts = [

@@ -13,6 +13,7 @@ _NAMES = {
     "modeling_char_lstm": ["CharLstmModel", "CharLstmForCausalLM", "CharLstmForSequenceClassification"],
     "tokenization_char_lstm": ["build_tokenizer", "normalise"],
     "generation_char_lstm": ["stream_text", "generate_text"],
+    "items": ["generate_items"],
     "inspection.inspect": ["Inspection", "inspect_text"],
     "novelty": ["Novelty", "NoveltyIndex", "measure_novelty"],
     "loading": ["load", "load_decoder"],

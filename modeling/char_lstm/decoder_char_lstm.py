@@ -15,6 +15,8 @@ class CharLstmDecoder:
     """A language model as numpy arrays: the weights that `CharLstmForCausalLM` saves, by their names, and two objects
     with the attributes of `CharLstmConfig` and `GenerationConfig`."""
 
+    known_items: frozenset[int] | None = None  # hashes of the items that it was trained on
+
     def __init__(self, weights: Mapping[str, np.ndarray], config, generation_config):
         self.config, self.generation_config = config, generation_config
         weights = {name: np.asarray(weight, np.float32) for name, weight in weights.items()}

@@ -1,8 +1,8 @@
 """The one sampling loop, in numpy: a saved checkpoint writes text without any framework."""
 
 import secrets
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice, takewhile
 from types import SimpleNamespace
 
 import numpy as np
@@ -23,8 +23,10 @@ def stream_text(
     top_k: int | None = None,
     top_p: float | None = None,
     seed: int | None = None,
+    stop_strings: Sequence[str] | None = None,
 ) -> Iterator[str]:
-    """Writes on from `prompt`, one new character at a time.
+    """Writes on from `prompt`, one new character at a time, up to `max_new_tokens`, a stop string, or the end that a
+    model of items gives its text.
 
     Args:
         model: a `CharLstmForCausalLM` on any device, or a `CharLstmDecoder`. One that was changed, with an adapter or a
@@ -34,24 +36,52 @@ def stream_text(
         max_new_tokens, temperature, top_k, top_p: what is left out comes from `model.generation_config`.
             `temperature=0` takes the likeliest character; `top_k=0` and `top_p=1` leave every character in.
         seed: the same seed writes the same text, whatever else runs; `None` draws one.
+        stop_strings: the text ends with the first of these that it comes to, read as a prompt is.
 
     Raises:
-        ValueError: a setting out of its range.
+        ValueError: a setting out of its range, or a stop string without a character of the alphabet.
     """
+    decoder, backend, settings = prepare_sampling(
+        model, tokenizer, max_new_tokens=max_new_tokens, temperature=temperature, top_k=top_k, top_p=top_p
+    )
+    prompt, stops = normalise(backend, prompt), tuple(normalise(backend, stop) for stop in stop_strings or ())
+    if "" in stops:
+        raise ValueError(f"a stop string needs a character of the model's alphabet, got {stop_strings}")
+    written = sample(decoder, [encode_prompt(backend, prompt, model.config.bos_token_id)], settings, seed)
+    return until_stop((backend.id_to_token(id) for id in until_end(written, settings)), stops, prompt)
+
+
+def prepare_sampling(model, tokenizer, **given) -> tuple:
+    """What the loop needs of a model and its tokenizer: a decoder, the `tokenizers.Tokenizer`, and the settings."""
     if isinstance(model, CharLstmDecoder):
         decoder = model
     else:
         from .torch_decoder_char_lstm import as_decoder  # imports torch
 
         decoder = as_decoder(model)
-    settings = sampling_settings(
-        model.generation_config, max_new_tokens=max_new_tokens, temperature=temperature, top_k=top_k, top_p=top_p
-    )
     backend = getattr(tokenizer, "backend_tokenizer", tokenizer)
+    settings = sampling_settings(model.generation_config, **given)
     settings.suppress_tokens += range(backend.get_vocab_size(), model.config.vocab_size)  # ids that are no token
-    prompt_ids = backend.encode(normalise(backend, prompt), add_special_tokens=False).ids
-    written = sample(decoder, [prompt_ids or [model.config.bos_token_id]], settings, seed)
-    return (backend.id_to_token(int(ids[0])) for ids in written)
+    return decoder, backend, settings
+
+
+def encode_prompt(backend, prompt: str, bos_token_id: int) -> list[int]:
+    """The ids of a normalised prompt; an item begins with the newline, and so does what follows nothing."""
+    return backend.encode(prompt).ids or [bos_token_id]
+
+
+def until_end(written: Iterator[np.ndarray], settings) -> Iterator[int]:
+    """The ids of a text sampled alone, without the one that ends it."""
+    return takewhile(lambda id: id not in settings.eos_token_id, (int(ids[0]) for ids in written))
+
+
+def until_stop(characters: Iterable[str], stops: tuple[str, ...], text: str) -> Iterator[str]:
+    """Characters that go on from `text`, up to where it ends with one of `stops`."""
+    longest = max(map(len, stops), default=0)
+    for character in characters:
+        yield character
+        if stops and (text := (text + character)[-longest:]).endswith(stops):
+            return
 
 
 def generate_text(model, tokenizer, prompt: str = "", **settings) -> str:
@@ -108,7 +138,10 @@ def sampling_settings(defaults, **given) -> SimpleNamespace:
     """What was given of NEUTRAL's names, else what `generation_config` says, checked."""
     if not getattr(defaults, "do_sample", False):
         defaults = SimpleNamespace(**vars(defaults) | {"temperature": 0})
-    settings = SimpleNamespace(suppress_tokens=list(getattr(defaults, "suppress_tokens", None) or []))
+    suppressed = list(getattr(defaults, "suppress_tokens", None) or [])
+    end = getattr(defaults, "eos_token_id", None)
+    ends = [id for id in (end if isinstance(end, list) else [end]) if id not in (None, *suppressed)]
+    settings = SimpleNamespace(suppress_tokens=suppressed, eos_token_id=ends)  # no end where texts run on
     for name, neutral in NEUTRAL.items():
         values = (given.get(name), getattr(defaults, name, None), neutral)
         setattr(settings, name, next(value for value in values if value is not None))

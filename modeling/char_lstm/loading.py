@@ -18,6 +18,8 @@ from tokenizers import Tokenizer
 from .decoder_char_lstm import GATES, CharLstmDecoder, expected_shapes
 from .errors import CheckpointError
 from .generation_char_lstm import choose, sampling_settings
+from .items import FILE as ITEMS
+from .items import load_items
 from .tokenization_char_lstm import JOINERS, NEWLINE
 
 LEAST = {"vocab_size": 1, "embedding_size": 0, "hidden_size": 1, "num_hidden_layers": 1, "bos_token_id": 0}
@@ -52,13 +54,22 @@ def load(model_id: str | Path, *, revision: str | None = None):
         names = "config.json, generation_config.json or tokenizer_config.json"
         raise CheckpointError(f"{folder}: transformers cannot use {names}: {error}") from error
     model.generation_config.suppress_tokens = generation_config.suppress_tokens
+    model.known_items = _known_items(folder)  # type: ignore[assignment]  # the library takes it for a tensor
     return model.eval(), tokenizer
 
 
 def load_decoder(model_id: str | Path, *, revision: str | None = None) -> tuple[CharLstmDecoder, Tokenizer]:
     """What `load` loads, without torch and transformers: enough to write text on a CPU. Raises the same errors."""
-    config, generation_config, weights, tokenizer = _read_checked(checkpoint_folder(model_id, revision))
-    return CharLstmDecoder(weights, config, generation_config), tokenizer
+    folder = checkpoint_folder(model_id, revision)
+    config, generation_config, weights, tokenizer = _read_checked(folder)
+    decoder = CharLstmDecoder(weights, config, generation_config)
+    decoder.known_items = _known_items(folder)
+    return decoder, tokenizer
+
+
+def _known_items(folder: Path) -> frozenset[int] | None:
+    """The hashes of the items that a model was trained on, None where none were saved."""
+    return read_part(folder / ITEMS, load_items) if (folder / ITEMS).exists() else None
 
 
 def checkpoint_folder(model_id: str | Path, revision: str | None) -> Path:

@@ -11,13 +11,14 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import cache, partial
 
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from tokenizers.normalizers import Replace
 
 logger = logging.getLogger(__name__)
 
 PAD_TOKEN = "\uffff"  # id 0, in no text: Unicode and `_encodable` keep it out; also `eos_token`, which is never written
 UNKNOWN_WORD = "<unk>"  # id 1 where the tokens are words
+END_OF_ITEM = "\ufdd0"  # `eos_token`, id 2, where each row of the corpus is an item; in no text, as the pad
 NEWLINE = "\n"  # ends a sentence; id 1 and `bos_token_id`, yet an ordinary character that `decode` keeps
 
 
@@ -91,6 +92,7 @@ def build_tokenizer(
     strip_punctuation: bool = True,
     strip_accents: bool = False,
     unit: str = "char",
+    eos_token: str | None = None,
 ):
     """A fast tokenizer with one token a character, whose alphabet is that of the normalised `texts`, or one a word.
 
@@ -105,6 +107,7 @@ def build_tokenizer(
         strip_accents: take every nonspacing mark off its letter. With punctuation stripped this is also done where
             fewer than one letter in 100 000 has one, and a warning says how many: they are of another language's words.
         unit: "char", or "word" for whatever stands between white space. Raises ValueError if it is another.
+        eos_token: of characters: a special token, id 2, that ends each text of a list; a newline then starts each.
     """
     from transformers import PreTrainedTokenizerFast
 
@@ -116,10 +119,13 @@ def build_tokenizer(
         folded, strip_accents = [fold_some(text, strip_accents=True) for text in folded], True
     if unit == "char":
         alphabet = ({NEWLINE, " "} if strip_punctuation else {NEWLINE}).union(*folded)
-        backend = Tokenizer(_word_level([PAD_TOKEN, NEWLINE], alphabet, unknown=PAD_TOKEN))  # no text is unknown
+        first = [PAD_TOKEN, NEWLINE, *filter(None, [eos_token])]
+        backend = Tokenizer(_word_level(first, alphabet, unknown=PAD_TOKEN))  # no text is unknown
         backend.normalizer = _normalizer(lowercase, strip_punctuation, strip_accents, alphabet)
         backend.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")
         backend.decoder = decoders.Fuse()
+        if eos_token:
+            backend.post_processor = processors.TemplateProcessing([NEWLINE, "$A"], special_tokens=[(NEWLINE, 1)])
     else:
         words = set().union(*(text.split() for text in folded))
         backend = Tokenizer(_word_level([PAD_TOKEN, UNKNOWN_WORD], words, unknown=UNKNOWN_WORD))
@@ -128,12 +134,17 @@ def build_tokenizer(
     return PreTrainedTokenizerFast(
         tokenizer_object=backend,
         pad_token=PAD_TOKEN,
-        eos_token=PAD_TOKEN if unit == "char" else None,
+        eos_token=(eos_token or PAD_TOKEN) if unit == "char" else None,
         unk_token=None if unit == "char" else UNKNOWN_WORD,
         padding_side="left",
         clean_up_tokenization_spaces=False,
         model_input_names=["input_ids", "attention_mask"],
     )
+
+
+def end_of_item(tokenizer) -> str:
+    """What ends each text of a tokenizer of items; nothing where texts run on."""
+    return END_OF_ITEM if tokenizer.eos_token == END_OF_ITEM else ""
 
 
 def fold(text: str, *, lowercase: bool = True, strip_punctuation: bool = True, strip_accents: bool = False) -> str:
@@ -223,6 +234,6 @@ def _lacking(alphabet: set[str], strip_punctuation: bool) -> Regex:
 
 
 def _encodable(text: str) -> str:
-    """`text` with U+FFFD for lone surrogates, which no UTF-8 library takes, and for our pad."""
+    """`text` with U+FFFD for lone surrogates, which no UTF-8 library takes, for our pad and the end of an item."""
     encodable = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return encodable.replace(PAD_TOKEN, "\ufffd")
+    return encodable.replace(PAD_TOKEN, "\ufffd").replace(END_OF_ITEM, "\ufffd")

@@ -1,4 +1,5 @@
-"""Measures the project against baselines in the same run; quotes nothing that it did not measure.
+"""Measures the project against baselines in the same run; quotes nothing that it did not
+measure, but makemore's transformer in `names`.
 
     python scripts/benchmark.py generation --json scripts/results/generation.json
     python scripts/benchmark.py training --dataset data/alice --json scripts/results/training.json
@@ -6,6 +7,7 @@
     python scripts/benchmark.py scale --json scripts/results/scale.json
     python scripts/benchmark.py streaming --json scripts/results/streaming.json
     python scripts/benchmark.py quality --dataset data/alice --json scripts/results/quality.json
+    python scripts/benchmark.py names --text names.txt --json scripts/results/names.json
     python scripts/benchmark.py tables
 
 Each writes a JSON with the machine it ran on, and a PNG beside it; `tables` makes the tables of README and docs
@@ -32,6 +34,7 @@ VERBS = {
     "variants": "a table of recipes that differ in one thing, from variants.yaml",
     "languages": "ten languages of ten scripts, beside file compressors on the same text",
     "temperatures": "what Alice writes at temperatures from 0.2 to 1.2, and how much of it is new",
+    "names": "makemore's held-out names by the recipe `names`",
     "quality": "nats per character on the test split, beside an n-gram model and a transformer of the same size",
 }
 
@@ -51,6 +54,7 @@ def main() -> None:
     verbs.choices["quality"].add_argument("--minutes", type=float, default=10, help="the transformer's training time")
     verbs.choices["variants"].add_argument("--text", required=True, help="the text that all of them learn")
     verbs.choices["languages"].add_argument("--text", required=True, help="a folder of texts: fr.txt, ru.txt ...")
+    verbs.choices["names"].add_argument("--text", required=True, help="makemore's names.txt")
     verbs.choices["variants"].add_argument("--table", required=True, help="which table of variants.yaml")
     verbs.add_parser("tables", help="make the tables of README and docs from the committed results")
     options = vars(parser.parse_args())

@@ -13,6 +13,7 @@ from .common import CELLS
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
 MARKED = re.compile(r"(<!-- table: ([^\n]*) -->\n).*?(<!-- end -->)", re.DOTALL)  # a table in a page, and its name
 FORMATS = {"parameters": ",", "steps": ",", "epochs": ".3g", "seconds": ".0f"}  # of figures other than nats and bits
+FORMATS["processor_seconds"] = FORMATS["seconds"]
 MODELS = {
     "alice": "the assignment",
     "alice_best": "distilled from two teachers and an n-gram model",
@@ -162,6 +163,16 @@ def languages_table() -> str:
     return table(header, rows, results["machine"])
 
 
+def names_table() -> str:
+    """How well held-out names are predicted."""
+    results, shown = results_of("names"), ("parameters", "nats_per_char", "processor_seconds")
+    rows = [["makemore's transformer", *formatted(results["makemore's transformer"], *shown)]]
+    for what, figures in results["names"].items():
+        row = formatted({**results, **figures}, *shown)
+        rows.append([f"the recipe `names`: {figures['rows']:,} {what}", *row])
+    return table("model | parameters | nats per character | seconds", rows)
+
+
 def temperatures_table() -> str:
     """The beginning of what one seed writes at each temperature, and how much is new over all seeds."""
     rows = (
@@ -242,6 +253,7 @@ TABLES = {
     "quality": quality_table,
     "shakespeare": shakespeare_table,
     "languages": languages_table,
+    "names": names_table,
     "temperatures": temperatures_table,
     "watch it learn": watch_it_learn,
     "onnx": onnx_table,

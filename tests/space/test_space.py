@@ -23,8 +23,18 @@ import models
 import reading
 import sheets
 import writing
-from char_lstm import NoveltyIndex, generate_text, load, load_decoder, measure_novelty
+from char_lstm import (
+    NoveltyIndex,
+    build_tokenizer,
+    generate_items,
+    generate_text,
+    load,
+    load_decoder,
+    measure_novelty,
+)
 from char_lstm.inspection.page import inspector_data
+from char_lstm.items import save_items
+from char_lstm.tokenization_char_lstm import END_OF_ITEM
 from tests.conftest import ALICE, ROOT
 
 SECONDS = 15  # that a test waits for what should come at once
@@ -236,6 +246,27 @@ class TestSheet:
         found = measure_novelty(text, NoveltyIndex.load(ALICE))
         assert sheets.mark_copies(text, "alice")["novelty"] == vars(found)
         assert sheets.mark_copies("", "alice")["novelty"] is None
+
+    def test_a_model_of_items_writes_a_list_and_marks_those_of_its_training_set(
+        self, make_model, tmp_path, monkeypatch
+    ):
+        names = ["ava", "mia", "emma"]
+        tokenizer = build_tokenizer(names, eos_token=END_OF_ITEM)
+        model = make_model(vocab_size=len(tokenizer), eos_token_id=2)
+        model.generation_config.update(eos_token_id=2, suppress_tokens=[0, 1])
+        model.save_pretrained(tmp_path)
+        tokenizer.save_pretrained(tmp_path)
+        monkeypatch.setitem(models.MODELS, "names", str(tmp_path))
+        items = list(generate_items(*load_decoder(tmp_path), writing.ITEMS, prefix="a", seed=3))
+        save_items([items[2]], tmp_path)
+        models.decoder_of.cache_clear()
+
+        *_, text = writing.generate("A", "names", seed=3, max_new_tokens=8)
+        assert text == "".join(f"{item}\n" for item in items)
+        assert sheets.blank_sheet("A", "names")["prompt"] == ""
+        found = sheets.mark_copies(text, "names")["novelty"]
+        assert found["items"] == writing.ITEMS
+        assert {text[start:end] for start, end in found["spans"]} == {items[2]}
 
 
 class TestStart:

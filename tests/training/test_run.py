@@ -565,12 +565,36 @@ def test_training_starts_from_a_published_model_with_its_alphabet(finished, corp
     assert all(torch.equal(weights(output_dir)[name], tensor) for name, tensor in weights(finished).items())
 
 
-def test_a_text_with_other_characters_is_read_with_the_published_alphabet(finished, tmp_path, caplog):
-    (tmp_path / "other.txt").write_text("One lamp. Zwölf Ω ships. " * 30, encoding="utf-8")
+@pytest.mark.parametrize("embedding_size", [0, 6])
+def test_a_text_with_other_characters_keeps_them_all_and_those_of_both_alphabets_keep_their_weights(
+    corpus, tmp_path, caplog, embedding_size
+):
+    from char_lstm.corpus.build import build_corpus
+
+    (tmp_path / "other.txt").write_text("One lamp. Eins Ω ж ships. " * 30, encoding="utf-8")
+    build_corpus(tmp_path / "other", text=str(tmp_path / "other.txt"))
+    base = run(corpus, tmp_path / "base", "--embedding_size", str(embedding_size), "--max_steps", "1")
+    still = ("--learning_rate", "0", "--max_steps", "1")
+    tuned = run(tmp_path / "other", tmp_path / "tuned", "--init_from", str(base), *still)
+    assert "of the text's characters 12 keep their weights and 2 start fresh: ω ж" in caplog.text
+    assert "left out" not in caplog.text
+    (model, tokenizer), (known, alphabet) = load(tuned), load(base)
+    assert tokenizer.get_vocab().keys() == {PAD_TOKEN, *"\n aeihlmnopsжω"}
+    assert (model.config.vocab_size, model.generation_config.suppress_tokens) == (len(tokenizer), [0])
+    read, was_read = (torch.tensor([one("mash lion pens").input_ids]) for one in (tokenizer, alphabet))
+    both = [token for token in tokenizer.get_vocab() if token in alphabet.get_vocab()]
+    ours, theirs = (one.convert_tokens_to_ids(both) for one in (tokenizer, alphabet))
+    torch.testing.assert_close(model(read).logits[..., ours], known(was_read).logits[..., theirs])
+
+
+def test_a_text_that_the_published_alphabet_reads_as_it_stands_is_read_with_it(finished, tmp_path, caplog):
+    from char_lstm.corpus.build import build_corpus
+
+    (tmp_path / "other.txt").write_text("One lamp. Ten ships. " * 30, encoding="utf-8")
     build_corpus(tmp_path / "other", text=str(tmp_path / "other.txt"))
     output_dir = run(tmp_path / "other", tmp_path / "tuned", "--init_from", str(finished), "--max_steps", "1")
-    assert "left out 1 characters that the alphabet lacks: ω" in caplog.text
     assert load(output_dir)[1].get_vocab() == load(finished)[1].get_vocab()
+    assert "start fresh" not in caplog.text
 
 
 def test_the_defaults_are_the_assignments_recipe():

@@ -1,12 +1,15 @@
 """What `scripts/generate.py` puts on standard output, and what it needs to do so."""
 
+import json
 import subprocess
 import sys
 import textwrap
 
 import pytest
 
-from char_lstm import build_tokenizer, cli, generate_text, load
+from char_lstm import build_tokenizer, cli, generate_items, generate_text, load
+from char_lstm.items import save_items
+from char_lstm.tokenization_char_lstm import END_OF_ITEM
 from tests.conftest import ROOT
 
 
@@ -53,9 +56,98 @@ def test_the_drawn_seed_is_shown_and_writes_the_same_again(saved, capsys):
     assert capsys.readouterr().out == first
 
 
+def objects(capsys, *arguments) -> list[dict]:
+    cli.run("generate", [*map(str, arguments), "--json"])
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_json_is_an_object_a_line_for_each_text_of_each_prompt_with_a_seed_of_its_own(saved, tmp_path, capsys):
+    (tmp_path / "prompts.txt").write_text("The lamp\nOil \n")
+    asked = ("--model", saved, "--prompt_file", tmp_path / "prompts.txt", "--num_return_sequences", "2", "--seed", "5")
+    found = objects(capsys, *asked)
+    model, tokenizer = load(saved)
+    prompts = ["the lamp", "the lamp", "oil ", "oil "]
+    assert [one["text"] for one in found] == [
+        prompt + generate_text(model, tokenizer, prompt, seed=5 + number) for number, prompt in enumerate(prompts)
+    ]
+    assert all(one["nats"] > 0 and one["in_training_set"] is None for one in found)
+
+
+def test_a_text_stops_at_a_stop_string(saved, capsys):
+    cli.run("generate", ["--model", str(saved), "--seed", "3", "--stop_strings", "e", "a", "--max_new_tokens", "400"])
+    out = capsys.readouterr().out
+    assert out[-2] in "ea"
+    assert not set(out[:-2]) & set("ea")
+
+
+def test_letters_that_the_model_never_saw_are_named_once(saved, capsys, caplog):
+    asked = ("--model", saved, "--prompt", "The Ω lamp ж", "--num_return_sequences", "3", "--max_new_tokens", "5")
+    assert len(objects(capsys, *asked)) == 3
+    assert [record.getMessage() for record in caplog.records] == ["left out 2 characters that the alphabet lacks: Ω ж"]
+
+
+@pytest.fixture
+def items_model(make_model, tmp_path):
+    names = ["emma", "ava\nlee", "mia"]
+    tokenizer = build_tokenizer(names, eos_token=END_OF_ITEM)
+    model = make_model(vocab_size=len(tokenizer), eos_token_id=2)
+    model.generation_config.update(eos_token_id=2, max_new_tokens=40)
+    model.save_pretrained(tmp_path / "items")
+    tokenizer.save_pretrained(tmp_path / "items")
+    save_items(names, tmp_path / "items")
+    return tmp_path / "items"
+
+
+def written_items(model, tokenizer, seed) -> list[str]:
+    return list(generate_items(model, tokenizer, 4, prefix="mi", seed=seed))
+
+
+def test_items_stand_one_a_line(items_model, capsys):
+    model, tokenizer = load(items_model)
+    seed = next(seed for seed in range(99) if "\n" not in "".join(written_items(model, tokenizer, seed)))
+    cli.run("generate", ["--model", str(items_model), "--seed", str(seed), "--items", "4", "--prefix", "Mi"])
+    assert capsys.readouterr().out == "".join(f"{item}\n" for item in written_items(model, tokenizer, seed))
+
+
+def test_an_item_with_a_newline_needs_json(items_model, capsys):
+    with pytest.raises(SystemExit):
+        cli.run("generate", ["--model", str(items_model), "--seed", "1", "--items", "500"])
+    assert "an item holds a newline: --json" in capsys.readouterr().err
+    found = objects(capsys, "--model", items_model, "--seed", "1", "--items", "500")
+    assert len(found) == 500
+    assert any("\n" in one["text"] for one in found)
+    assert {one["in_training_set"] for one in found} <= {True, False}
+
+
+def test_items_are_known_or_new(items_model, capsys):
+    written = objects(capsys, "--model", items_model, "--seed", "1", "--items", "3")
+    assert [one["in_training_set"] for one in written] == [False] * 3
+    save_items([written[1]["text"]], items_model)
+    again = objects(capsys, "--model", items_model, "--seed", "1", "--items", "3")
+    assert [one["in_training_set"] for one in again] == [False, True, False]
+    unique = objects(capsys, "--model", items_model, "--seed", "1", "--items", "3", "--unique")
+    assert written[1]["text"] not in [one["text"] for one in unique]
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
+        (["--num_return_sequences", "2"], "several texts need --json"),
+        (["--prefix", "a"], "go with --items"),
+        (["--items", "2", "--stop_strings", "a"], "--items has its own number and end"),
+    ],
+)
+def test_arguments_that_exclude_each_other_are_refused(saved, capsys, arguments, complaint):
+    with pytest.raises(SystemExit) as stop:
+        cli.run("generate", ["--model", str(saved), *arguments])
+    assert stop.value.code == 2
+    assert complaint in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--items", "2"], "writes running text, not items"),
         (["--model", "nowhere"], "nowhere: no such model folder"),
         (["--temperature", "-1"], "temperature"),
         (["--max_new_tokens", "-1"], "max_new_tokens"),

@@ -20,8 +20,9 @@ from transformers import PreTrainedTokenizerFast
 
 from ..errors import CorpusError
 from ..files import replaced_folder
-from ..tokenization_char_lstm import accents_are_foreign, build_tokenizer, count_accents, fold
+from ..tokenization_char_lstm import END_OF_ITEM, accents_are_foreign, build_tokenizer, count_accents, fold
 from .decoding import logger
+from .items import MOST_HELD_OUT, alphabet_of, choose_items, longest_row, read_filled_items, trim_item
 from .sequences import MAX_LENGTH, ROWS_AT_ONCE, cut_rows, encode_rows, features_of, fold_in_place, lengths_of
 from .sources import read_documents
 from .text import Cleaning
@@ -40,7 +41,7 @@ def build_corpus(
     encoding: str | None = None,
     unwrap: str = "auto",
     sequence: str = "sentence",
-    max_length: int = MAX_LENGTH,
+    max_length: int | None = None,
     pad_to_max_length: bool | None = None,
     keep_punctuation: bool = False,
     keep_case: bool = False,
@@ -48,30 +49,33 @@ def build_corpus(
 ) -> DatasetDict:
     """Builds a corpus and saves it with its tokenizer; `output_dir` appears whole or not at all.
 
-    The texts of all rows of all splits, joined, are exactly `normalise(tokenizer, clean(text))`.
+    The texts of all rows of all splits, joined, are exactly `normalise(tokenizer, clean(text))`; or with `sequence`
+    "item" each is a line of the text, or a document of the dataset, normalised, and none comes twice.
 
     Raises:
         CorpusError: the input cannot be read or is too short, or `output_dir` cannot be written.
     """
-    if max_length < 2:
+    if max_length is not None and max_length < 2:
         raise CorpusError(f"--max_length {max_length}: a row needs at least 2, a newline and a character")
     folding: dict[str, Any] = {"lowercase": not keep_case, "strip_punctuation": not keep_punctuation}
     folding["strip_accents"] = strip_accents
+    source: dict[str, Any] = {"text": text, "dataset_name": dataset_name}
+    source |= {"text_column": text_column, "encoding": encoding}
     with corpus_folder(Path(output_dir)) as folder, TemporaryDirectory(dir=folder) as work:
-        source = {"text": text, "dataset_name": dataset_name, "text_column": text_column, "encoding": encoding}
-        blocks = store_blocks(work, unwrap=unwrap, **source)
-        folded = in_parallel(blocks, fold_block, fn_kwargs=folding, with_indices=True)
-        say_what_is_forgotten(folded, keep_punctuation, keep_case)
-        accents, letters = sum(folded["accents"]), sum(folded["letters"])
-        if accents and not keep_punctuation and accents_are_foreign(accents, letters):
-            folding["strip_accents"] = True
-            folded = in_parallel(folded, fold_block, fn_kwargs=folding, with_indices=True)
-        if not "".join(folded["alphabet"]).strip():
-            raise CorpusError("nothing is left of the text after normalising: it holds no letter or digit")
-        tokenizer = build_tokenizer(folded["alphabet"], **folding)
-        rows = in_parallel(folded, cut_block, fn_kwargs={"max_length": max_length, "sequence": sequence})
-        padded_to = max_length if pads(rows, pad_to_max_length) else None
-        save_splits(split_rows(rows), rows, tokenizer, padded_to, folder)
+        if sequence == "item":
+            folded = fold_all(store(read_filled_items, work, **source), fold_items, ROWS_AT_ONCE, folding)
+            rows = choose_items(folded.select_columns("text"), max_length)
+            tokenizer = build_tokenizer(alphabet_of(rows), **folding, eos_token=END_OF_ITEM)
+            max_length, splits = longest_row(rows), split_rows(rows, MOST_HELD_OUT)
+        else:
+            max_length = max_length or MAX_LENGTH
+            folded = fold_all(store(read_blocks, work, unwrap=unwrap, **source), fold_block, 1, folding)
+            if not "".join(folded["alphabet"]).strip():
+                raise CorpusError("nothing is left of the text after normalising: it holds no letter or digit")
+            tokenizer = build_tokenizer(folded["alphabet"], **folding)
+            rows = in_parallel(folded, cut_block, fn_kwargs={"max_length": max_length, "sequence": sequence})
+            splits = split_rows(rows)
+        save_splits(splits, rows, tokenizer, max_length if pads(rows, pad_to_max_length) else None, folder)
         tokenizer.save_pretrained(folder)
     return load_from_disk(output_dir)
 
@@ -82,10 +86,10 @@ def read_blocks(unwrap: str, **source) -> Iterator[dict[str, str]]:
     cleaning.report()
 
 
-def store_blocks(work: str, **options) -> Dataset:
-    """The cleaned blocks of a source, on disk."""
+def store(read: Callable, work: str, **options) -> Dataset:
+    """What `read` makes of a source, on disk."""
     try:
-        return Dataset.from_generator(read_blocks, gen_kwargs=options, cache_dir=work)
+        return Dataset.from_generator(read, gen_kwargs=options, cache_dir=work)
     except DatasetGenerationError as error:
         raise error.__cause__ from None
 
@@ -104,26 +108,50 @@ def in_parallel(blocks: Dataset, function: Callable, batch_size: int = 1, **opti
     )
 
 
-def fold_block(batch: dict, indices: list[int], **folding: Any) -> dict:
-    """A block as the tokenizer will normalise it, its alphabet, its marks and capitals before, its accents after."""
+def fold_all(texts: Dataset, function: Callable, batch_size: int, folding: dict[str, bool]) -> Dataset:
+    """Texts as the tokenizer will normalise them, by `function`; says what of them is forgotten. Where their accents
+    are foreign, these go too, and `folding` says so afterwards."""
+    options: Any = {"batch_size": batch_size, "fn_kwargs": folding, "with_indices": True}
+    folded = in_parallel(texts, function, **options)
+    say_what_is_forgotten(folded, **folding)
+    accents, letters = sum(folded["accents"]), sum(folded["letters"])
+    if accents and folding["strip_punctuation"] and accents_are_foreign(accents, letters):
+        folding["strip_accents"] = True
+        folded = in_parallel(folded, function, **options)
+    return folded
+
+
+def fold_block(batch: dict, indices: list[int], **folding: bool) -> dict:
+    """A block as the tokenizer will normalise it, its alphabet, and figures of it."""
     folded = fold_in_place(partial(fold, **folding), batch["text"][0], indices[0])
-    alphabet, counts = "".join(sorted(set(folded))), Counter(batch["text"][0]).items()
+    return {"text": [folded], "alphabet": ["".join(sorted(set(folded)))], **figures_of(batch["text"], [folded])}
+
+
+def fold_items(batch: dict, indices: list[int], **folding: bool) -> dict:
+    """Items as the tokenizer will normalise them, without the white space that this leaves around them, and figures."""
+    folded = [trim_item(fold(text, **folding), folding["strip_punctuation"]) for text in batch["text"]]
+    return {"text": folded, **figures_of(batch["text"], folded)}
+
+
+def figures_of(texts: list[str], folded: list[str]) -> dict[str, list[int]]:
+    """Of a batch, in its first row: the marks and capitals before folding, the accents and letters after."""
+    counts = Counter("".join(texts)).items()
     marks = sum(n for one, n in counts if category(one)[0] in "PS" and one not in SENTENCE_ENDS)
     capitals = sum(n for one, n in counts if one.isupper())
-    accents, letters = count_accents(folded)
-    figures = {"marks": [marks], "capitals": [capitals], "accents": [accents], "letters": [letters]}
-    return {"text": [folded], "alphabet": [alphabet], **figures}
+    accents, letters = count_accents("".join(folded))
+    figures = {"marks": marks, "capitals": capitals, "accents": accents, "letters": letters}
+    return {name: [figure] + [0] * (len(texts) - 1) for name, figure in figures.items()}
 
 
-def say_what_is_forgotten(folded: Dataset, keep_punctuation: bool, keep_case: bool) -> None:
+def say_what_is_forgotten(folded: Dataset, lowercase: bool, strip_punctuation: bool, **others: bool) -> None:
     """Warns where much of a text, such as code or a notation, would be folded away."""
     size = pc.sum(pc.utf8_length(folded.data["text"])).as_py()
-    for column, what, kept in (
-        ("marks", "punctuation and symbols are left out, --keep_punctuation keeps them", keep_punctuation),
-        ("capitals", "capitals become small letters, --keep_case keeps them", keep_case),
+    for column, what, forgotten in (
+        ("marks", "punctuation and symbols are left out, --keep_punctuation keeps them", strip_punctuation),
+        ("capitals", "capitals become small letters, --keep_case keeps them", lowercase),
     ):
         count = pc.sum(folded.data[column]).as_py()
-        if not kept and count > size * MUCH:
+        if forgotten and count > size * MUCH:
             logger.warning("%s %s: %.0f for every 100 characters of the corpus", f"{count:,}", what, 100 * count / size)
 
 
@@ -131,13 +159,17 @@ def cut_block(batch: dict, max_length: int, sequence: str) -> dict:
     return {"text": cut_rows(batch["text"][0], max_length, sequence)}
 
 
-def split_rows(rows: Dataset) -> dict[str, range]:
-    """Contiguous train, validation and test: 80, 10 and 10 percent of the characters, a row at least in each."""
+def split_rows(rows: Dataset, most_held_out: int | None = None) -> dict[str, range]:
+    """Contiguous train, validation and test: 80, 10 and 10 percent of the characters, a row at least in each; and in
+    validation and test at most `most_held_out` rows."""
     if len(rows) < 3:
         raise CorpusError(f"the text is too short: train, validation and test need one row each; it has {len(rows)}")
     ends = np.cumsum(pc.utf8_length(rows.data["text"]))
     train = min(int(np.searchsorted(ends, 0.8 * ends[-1])) + 1, len(rows) - 2)
     validation = min(max(int(np.searchsorted(ends, 0.9 * ends[-1])) + 1, train + 1), len(rows) - 1)
+    if most_held_out:
+        validation = max(validation, len(rows) - most_held_out)
+        train = max(train, validation - most_held_out)
     return {"train": range(train), "validation": range(train, validation), "test": range(validation, len(rows))}
 
 

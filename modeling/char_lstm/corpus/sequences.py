@@ -11,6 +11,8 @@ from tokenizers import Regex
 from tokenizers.pre_tokenizers import Split
 from transformers import PreTrainedTokenizerFast
 
+from ..tokenization_char_lstm import end_of_item
+
 ROWS_AT_ONCE = 1000  # that are encoded together
 MAX_LENGTH = 512  # ids of a row, with the newline that starts it
 
@@ -72,16 +74,18 @@ def features_of(tokenizer: PreTrainedTokenizerFast, max_length: int | None) -> F
 def encode_rows(rows: dict, tokenizer: PreTrainedTokenizerFast, max_length: int | None) -> dict:
     """The rows as ids, padded on the right to `max_length` if there is one: `text, input_ids, attention_mask, length`.
 
-    Each row starts with the newline that ends the sentence before it, so its first character has something to follow.
+    Each row starts with the newline that ends the sentence before it, so its first character has something to follow;
+    an item ends in END_OF_ITEM.
     `length` counts the ids that are not padding, that newline included. `rows` has the column `text`, which this
     tokenizer normalised.
     """
-    texts = rows["text"]
+    texts, end = rows["text"], end_of_item(tokenizer)
     ids = {ord(character): index for character, index in tokenizer.get_vocab().items() if len(character) == 1}
     id_of = np.zeros(max(ids) + 1, np.int32)
     id_of[list(ids)] = list(ids.values())
-    length = np.array([1 + len(row) for row in texts], np.int32)  # (rows,)
-    joined = id_of[np.frombuffer("".join(f"\n{row}" for row in texts).encode("utf-32-le"), np.uint32)]  # (characters,)
+    length = np.array([1 + len(row) + len(end) for row in texts], np.int32)  # (rows,)
+    framed = "".join(f"\n{row}{end}" for row in texts)
+    joined = id_of[np.frombuffer(framed.encode("utf-32-le"), np.uint32)]  # (ids,)
     if max_length is None:
         split = partial(np.split, indices_or_sections=np.cumsum(length)[:-1])
         mask = split(np.ones(len(joined), np.int8))
@@ -111,5 +115,6 @@ def max_length_of(rows: Dataset) -> int:
 
 
 def ids_of(rows: Dataset, tokenizer: PreTrainedTokenizerFast) -> np.ndarray:
-    """The text that the rows are cut from, as ids, (characters,)."""
-    return np.array(tokenizer.convert_tokens_to_ids(list("".join(rows["text"]))))
+    """The text that the rows are cut from, or the items and their ends, as ids, (characters,)."""
+    end = end_of_item(tokenizer)
+    return np.array(tokenizer.convert_tokens_to_ids(list("".join(row + end for row in rows["text"]))))

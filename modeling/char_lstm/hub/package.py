@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..corpus.build import load_corpus
 from ..files import replaced_folder
+from ..items import FILE as ITEMS
 from ..loading import load
 from ..novelty import NoveltyIndex
 from ..paths import PACKAGE, PRETRAINED
@@ -30,6 +31,8 @@ def package(args: PackageArguments) -> None:
         model.save_pretrained(unfinished)
         for name in FROM_THE_RUN:
             shutil.copy(run / name, unfinished)
+        if (run / ITEMS).exists():
+            shutil.copy(run / ITEMS, unfinished)
         if args.dataset:
             novelty_index(args.dataset, settings["train_split"]).save(unfinished)
         name = f"{output_dir.name.replace('_', '-')}-char-lstm"

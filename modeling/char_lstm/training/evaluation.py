@@ -13,7 +13,7 @@ from ..corpus.build import load_corpus
 from ..errors import CorpusError
 from ..files import write_json
 from ..loading import checkpoint_folder, hash_files, load, recorded_files
-from ..tokenization_char_lstm import normalise
+from ..tokenization_char_lstm import end_of_item, normalise
 
 CHUNK = 4096  # characters of one forward
 ROWS = 64  # rows of one forward
@@ -35,7 +35,7 @@ def score_carried(model, ids: list[int]) -> float:
 
 @torch.inference_mode()
 def score_reset(model, rows: list[list[int]]) -> float:
-    """Nats of rows of ids, each read from a newline and a fresh state."""
+    """Nats of rows of ids, each read from a newline and a fresh state, as an item is."""
     rows = sorted(rows, key=len)  # rows of a batch about as long as each other
     nats = 0.0
     for start in tqdm(range(0, len(rows), ROWS), desc="reset", leave=False):
@@ -51,17 +51,20 @@ def evaluate(model, tokenizer, split: Dataset) -> dict:
     texts = list(split["text"])
     normalise(tokenizer, "".join(texts))  # warns, once for the whole split, of characters that the model lacks
     encodings = tokenizer.backend_tokenizer.encode_batch(texts, add_special_tokens=False)
-    rows = [encoding.ids for encoding in encodings]
+    end = [tokenizer.eos_token_id] if end_of_item(tokenizer) else []
+    rows = [encoding.ids + end for encoding in encodings]
     ids = [character for row in rows for character in row]
     if not ids:
         raise CorpusError("the split has no characters in the alphabet of the model")
-    nats_per_char = score_carried(model, ids) / len(ids)
+    nats_reset = score_reset(model, rows)
+    nats = nats_reset if end else score_carried(model, ids)
     return {
         "characters": len(ids),
         "rows": len(rows),
-        "nats_per_char": nats_per_char,
-        "bits_per_char": nats_per_char / math.log(2),
-        "nats_per_char_reset": score_reset(model, rows) / len(ids),
+        "nats_per_char": nats / len(ids),
+        "bits_per_char": nats / len(ids) / math.log(2),
+        "nats_per_char_reset": nats_reset / len(ids),
+        **({"nats_per_item": nats / len(rows)} if end else {}),
         "text_sha256": hashlib.sha256("".join(texts).encode()).hexdigest(),
     }
 
@@ -93,9 +96,14 @@ def evaluate_folder(model_id: str, dataset: str, split: str = "test", *, json_pa
 def in_words(figures: dict) -> str:
     """The figures as a person reads them."""
     nats = figures["nats_per_char"]
+    if "nats_per_item" in figures:
+        more = (
+            f"{figures['nats_per_item']:.4f} nats per item; the end of each of the {figures['rows']:,} is a character"
+        )
+    else:
+        more = f"{figures['nats_per_char_reset']:.4f} nats if each row starts from a fresh state"
     return (
         f"{figures['parameters']:,} parameters; on the {figures['characters']:,} characters of the {figures['split']} "
         f"split {nats:.4f} nats ({figures['bits_per_char']:.4f} bits) per character,\n"
-        f"as if it chose evenly among {math.exp(nats):.1f} characters each time; "
-        f"{figures['nats_per_char_reset']:.4f} nats if each row starts from a fresh state"
+        f"as if it chose evenly among {math.exp(nats):.1f} characters each time; {more}"
     )

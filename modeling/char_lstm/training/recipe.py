@@ -58,12 +58,20 @@ def model_config(recipe, tokenizer: PreTrainedTokenizerFast, **more: Any) -> Cha
                 len(tokenizer),
                 EMBEDDING_SIZE,
             )
-    newline = tokenizer.get_vocab().get("\n")  # words have none
-    ids = {"pad_token_id": tokenizer.pad_token_id, "bos_token_id": newline, "eos_token_id": tokenizer.eos_token_id}
     try:
-        return CharLstmConfig(vocab_size=len(tokenizer), **ids, **more)
+        return CharLstmConfig(**token_ids(tokenizer), **more)
     except StrictDataclassError as error:
         raise TrainingError(str(error)) from error
+
+
+def token_ids(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
+    """What a configuration says of its tokenizer; words have no newline, and only items end."""
+    return {
+        "vocab_size": len(tokenizer),
+        "pad_token_id": tokenizer.pad_token_id,
+        "bos_token_id": tokenizer.get_vocab().get("\n"),
+        "eos_token_id": tokenizer.eos_token_id,
+    }
 
 
 def read_recipe(name: str) -> dict[str, Any]:

@@ -5,38 +5,17 @@ from contextlib import closing
 from pathlib import Path
 
 from accelerate.utils import set_seed
-from transformers import GenerationConfig, PreTrainedTokenizerFast
 
 from ..errors import TrainingError
 from ..files import replaced_files
-from ..loading import load
-from ..modeling_char_lstm import CharLstmForCausalLM
+from ..items import save_items
+from ..tokenization_char_lstm import end_of_item
 from .checkpoints import AverageWeights, MarkWholeCheckpoints, claim, reporting_failed_write
-from .recipe import DROPOUTS, Recipe, model_config
+from .models import fit_alphabet, load_to_tune, make_model
+from .recipe import Recipe
 from .trainer import CharTrainer, StopInTime, WatchItLearn
 
 logger = logging.getLogger("train")
-
-
-def make_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> CharLstmForCausalLM:
-    """A new model of the recipe's sizes for the tokenizer's alphabet; it generates the assignment's 500 characters."""
-    config = model_config(recipe, tokenizer)
-    model = CharLstmForCausalLM(config)
-    sampling = {"do_sample": True, "temperature": 0.6, "top_k": 0, "top_p": 0.95, "max_new_tokens": 500}
-    ids = {name: getattr(config, name) for name in ("pad_token_id", "bos_token_id", "eos_token_id")}
-    model.generation_config = GenerationConfig(**ids, suppress_tokens=[config.pad_token_id], **sampling)
-    return model
-
-
-def load_to_tune(recipe: Recipe) -> tuple[CharLstmForCausalLM, PreTrainedTokenizerFast]:
-    """The model to start from, with the recipe's dropout, and its tokenizer."""
-    known, tokenizer = load(str(recipe.init_from))
-    for name in DROPOUTS:
-        setattr(known.config, name, getattr(recipe, name))
-    model = CharLstmForCausalLM(known.config)
-    model.load_state_dict(known.state_dict())
-    model.generation_config = known.generation_config
-    return model, tokenizer
 
 
 def train(recipe: Recipe) -> CharTrainer:
@@ -51,6 +30,8 @@ def train(recipe: Recipe) -> CharTrainer:
         base, tokenizer = load_to_tune(recipe) if recipe.init_from else (None, None)
         reading = recipe.reading(recipe, tokenizer)
         checkpoint = claim(recipe, reading.corpus)
+    if base and tokenizer and reading.tokenizer is not tokenizer:
+        base = fit_alphabet(base, tokenizer, reading.tokenizer)
     held_out = reading.held_out_rows()
     if held_out is None:
         recipe.eval_strategy = "no"
@@ -83,6 +64,8 @@ def save_result(trainer: CharTrainer) -> None:
     with reporting_failed_write("the model", output_dir), replaced_files(output_dir) as unfinished:
         model.save_pretrained(unfinished)
         tokenizer.save_pretrained(unfinished)
+        if end_of_item(tokenizer):
+            save_items(trainer.reading.training_rows()["text"], unfinished)
         plot_losses(trainer.state.log_history, unfinished / "loss.png")
         (output_dir / "evaluation.json").unlink(missing_ok=True)  # of another model
 

@@ -26,7 +26,7 @@ class DataSettings:
     streaming: bool = setting(False, "Read the dataset (files or a Hub id) as needed; requires --max_steps.")
     text_column: str = setting("text", "A stream's text column.")
     tokenizer: str | None = setting(
-        None, "A stream's tokenizer, in a folder or on the Hub, unless --init_from provides it."
+        None, "A stream's tokenizer, in a folder or on the Hub (default: that of --init_from)."
     )
 
 
@@ -35,7 +35,7 @@ class ModelSettings:
     """the model"""
 
     init_from: str | None = setting(
-        None, "Start from this model (folder or id), with its tokenizer, its sizes and its cell."
+        None, "Start from this model (folder or id), its sizes and its cell; new characters start fresh."
     )
     cell_type: str = setting("lstm", "The recurrent cell: lstm, gru or rnn.")
     embedding_size: int | None = setting(

@@ -18,7 +18,9 @@ from ..corpus.sequences import lengths_of
 from ..errors import TrainingError
 from ..files import write_json
 from ..generation_char_lstm import generate_text
+from ..items import generate_items
 from ..modeling_char_lstm import CharLstmForCausalLM
+from ..tokenization_char_lstm import end_of_item
 from .checkpoints import AverageWeights, last_whole_checkpoint, reporting_failed_write
 from .readings import Reading
 from .readings.sentences import collate
@@ -27,6 +29,7 @@ logger = logging.getLogger("train")
 
 SAMPLES = "samples.json"  # generated texts by epoch
 FIRST_SAMPLES, SAMPLE_EVERY = (1, 5), 10  # epochs
+ITEMS = 10  # of a list, in a sample
 
 
 class CharTrainer(Trainer):
@@ -166,8 +169,12 @@ class WatchItLearn(TrainerCallback):
         cut_off = state.epoch % 1 and (path.exists() or state.global_step < state.max_steps)
         if not args.should_save or cut_off or not (epoch in FIRST_SAMPLES or epoch % SAMPLE_EVERY == 0):
             return
+        tokenizer = self.trainer.processing_class
         with self.trainer.averaged():
-            text = generate_text(model, self.trainer.processing_class, seed=args.seed)
+            if end_of_item(tokenizer):
+                text = "\n".join(generate_items(model, tokenizer, ITEMS, seed=args.seed))
+            else:
+                text = generate_text(model, tokenizer, seed=args.seed)
         logger.info("after epoch %d the model writes:\n%s", epoch, text)
         samples = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         write_json(path, samples | {f"{epoch:03}": text})

@@ -3,6 +3,7 @@
     char-lstm build --output_dir data/alice
     char-lstm build --text my.txt --output_dir data/mine --sequence packed
     char-lstm build --dataset_name user/poems --text_column poem --output_dir data/poems
+    char-lstm build --text names.txt --output_dir data/names --sequence item
 
 Without `--text` or `--dataset_name` it downloads Alice's Adventures in Wonderland from Project Gutenberg, once.
 """
@@ -26,10 +27,12 @@ class BuildArguments:
     unwrap: Literal["auto", "always", "never"] = setting(
         "auto", "Join the lines of hard-wrapped paragraphs: where they are surely prose, always or never."
     )
-    sequence: Literal["sentence", "packed"] = setting(
-        "sentence", "A row holds one sentence, or as many whole ones as fit."
+    sequence: Literal["sentence", "packed", "item"] = setting(
+        "sentence", "A row holds one sentence, as many whole ones as fit, or an item: a line, or a row of a table."
     )
-    max_length: int = setting(512, "Characters per row, including the newline that starts it.")
+    max_length: int | None = setting(
+        None, "Characters per row, including the newline that starts it (default: 512; of items the longest)."
+    )
     pad_to_max_length: bool | None = setting(None, "Store the rows padded (default: those of up to 16 MB of text).")
     keep_punctuation: bool = setting(False, "Keep punctuation and symbols; the text's lines are the rows.")
     keep_case: bool = setting(False, "Keep upper and lower case distinct.")

@@ -3,7 +3,8 @@
     char-lstm evaluate --model modeling/pretrained/alice --dataset data/alice --json evaluation.json
 
 Every character of the split counts once, newlines included; the first is predicted from a newline.
-`nats_per_char` carries the state through the text in order; `nats_per_char_reset` resets it at each row.
+`nats_per_char` carries the state through the text in order; `nats_per_char_reset` resets it at each row. Items are each
+scored from a newline to their end, which counts as a character: `nats_per_char`, `nats_per_item`.
 """
 
 from dataclasses import dataclass, field

@@ -4,6 +4,20 @@ from mutation import Mutation
 
 MUTATIONS = [
     Mutation(
+        "items in the order of the list",
+        "char_lstm.corpus.items:choose_items",
+        "items.select(order)",
+        "items.select(sorted(order))",
+        "tests/corpus/test_items.py::test_a_sorted_list_is_shuffled_the_same_each_time",
+    ),
+    Mutation(
+        "an item twice in a corpus",
+        "char_lstm.corpus.items:choose_items",
+        "chosen.setdefault(hash_item(text), place) != place",
+        "chosen.setdefault(place, place) != place",
+        "tests/corpus/test_items.py::test_items_that_become_one_are_counted_and_left_out",
+    ),
+    Mutation(
         "splits overlapping",
         "char_lstm.corpus.build:split_rows",
         '"validation": range(train, validation)',
@@ -20,8 +34,8 @@ MUTATIONS = [
     Mutation(
         "rows without the newline before them",
         "char_lstm.corpus.sequences:encode_rows",
-        r'f"\n{row}"',
-        'f" {row}"',
+        r'f"\n{row}{end}"',
+        'f" {row}{end}"',
         "tests/corpus/test_build.py::test_each_row_is_a_newline_and_its_text_then_masked_padding",
     ),
     Mutation(

@@ -4,6 +4,27 @@ from mutation import Mutation
 
 MUTATIONS = [
     Mutation(
+        "an item goes on after its end",
+        "char_lstm.generation_char_lstm:until_end",
+        "id not in settings.eos_token_id",
+        "True",
+        "tests/test_items.py::test_the_text_of_a_model_of_items_stops_at_its_end",
+    ),
+    Mutation(
+        "a stop string begun in the prompt is missed",
+        "char_lstm.generation_char_lstm:stream_text",
+        "settings)), stops, prompt)",
+        'settings)), stops, "")',
+        "tests/test_generation.py::TestStop",
+    ),
+    Mutation(
+        "unique items may be those of the training set",
+        "char_lstm.items:generate_items",
+        "set(known or ())",
+        "set()",
+        "tests/test_items.py::test_unique_items_stand_nowhere_in_the_training_set",
+    ),
+    Mutation(
         "gates swapped in the decoder",
         "char_lstm.decoder_char_lstm:LstmLayer.arrange",
         "np.concatenate([input_ / 2, forget / 2, output / 2, candidate])",
@@ -69,8 +90,8 @@ MUTATIONS = [
     Mutation(
         "prompt not normalised",
         "char_lstm.generation_char_lstm:stream_text",
-        "backend.encode(normalise(backend, prompt), add_special_tokens=False)",
-        "backend.encode(prompt, add_special_tokens=False)",
+        "prompt, stops = normalise(backend, prompt),",
+        "prompt, stops = prompt,",
         "tests/test_generation.py::TestPrompt",
     ),
     Mutation(

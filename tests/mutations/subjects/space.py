@@ -20,15 +20,15 @@ MUTATIONS = [
     Mutation(
         "a text is sent when it is whole",
         "space.writing:growing_text",
-        "        text += piece\n        yield text",
-        "        text += piece\n    yield text",
+        "yield from accumulate(pieces)",
+        "yield [*accumulate(pieces)][-1]",
         "tests/space/test_space.py::TestWriting",
     ),
     Mutation(
         "a text goes on that nobody waits for",
         "space.writing:growing_text",
-        '    text = ""\n    while',
-        '    text, characters = "", iter(list(characters))\n    while',
+        "yield from accumulate(pieces)",
+        "yield from list(accumulate(pieces))",
         "tests/space/test_space.py::TestSlots",
     ),
     Mutation(

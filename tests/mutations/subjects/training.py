@@ -4,6 +4,21 @@ from mutation import Mutation
 
 MUTATIONS = [
     Mutation(
+        "items joined as sentences are",
+        "char_lstm.training.readings.sentences:SentenceReading.loader",
+        "0 if self.tokenizer.eos_token else recipe.row_length",
+        "recipe.row_length",
+        "tests/training/test_items.py::test_a_row_of_a_batch_is_one_item_whose_end_is_its_last_target",
+    ),
+    Mutation(
+        "weights of characters in the places of the old alphabet",
+        "char_lstm.training.models:fit_alphabet",
+        "its_own[name], here, learnt[name].index_select(its_own[name], there)",
+        "its_own[name], here, learnt[name].index_select(its_own[name], here)",
+        "tests/training/test_run.py::"
+        "test_a_text_with_other_characters_keeps_them_all_and_those_of_both_alphabets_keep_their_weights",
+    ),
+    Mutation(
         "pads labelled in training",
         "char_lstm.training.readings.sentences:collate",
         "pad_sequence(labels, True, padding_value=-100)",
@@ -19,7 +34,7 @@ MUTATIONS = [
     ),
     Mutation(
         "joined sentences with a newline too many",
-        "char_lstm.training.readings.sentences:Sentences.__getitem__",
+        "char_lstm.training.readings.sentences:Sentences.join",
         "kept[1:, 0] = False",
         "kept[0, 0] = True",
         "tests/training/test_run.py::test_joined_sentences_are_the_text_after_one_newline",
@@ -117,7 +132,7 @@ MUTATIONS = [
     ),
     Mutation(
         "soft targets one character late",
-        "char_lstm.training.readings.sentences:Sentences.__getitem__",
+        "char_lstm.training.readings.sentences:Sentences.join",
         "start = int(self.ends[first] - self.lengths[first])\n",
         "start = int(self.ends[first] - self.lengths[first]) + 1\n",
         "tests/training/test_run.py::test_targets_are_partly_those_of_an_n_gram_model",
@@ -166,7 +181,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a row of no sentence holds one",
-        "char_lstm.training.readings.sentences:Sentences.__getitem__",
+        "char_lstm.training.readings.sentences:Sentences.join",
         "        kept[last - first :, 1:] = False  # and all there is of a row of no sentence\n",
         "",
         "tests/training/test_run.py::test_a_row_of_no_sentence_is_the_newline_alone_and_teaches_nothing",

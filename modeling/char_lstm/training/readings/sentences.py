@@ -1,7 +1,7 @@
 """Sentences that follow each other, joined to rows of like length: the assignment's padded sequences."""
 
 from dataclasses import KW_ONLY, dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import numpy as np
 import torch
@@ -11,12 +11,14 @@ from torch.utils.data import DataLoader, Sampler
 from transformers import Trainer
 
 from ...corpus.sequences import lengths_of
+from ...tokenization_char_lstm import end_of_item
 from ..targets import soft_targets
 from .base import Reading, process_loader
 
 
 class SentenceReading(Reading):
-    """Whole sentences, joined to rows of about `row_length` characters that begin elsewhere in every epoch."""
+    """Whole sentences, joined to rows of about `row_length` characters that begin elsewhere in every epoch; or items, a
+    row each."""
 
     def __init__(self, recipe, tokenizer=None):
         super().__init__(recipe, tokenizer)
@@ -26,7 +28,7 @@ class SentenceReading(Reading):
         recipe = self.recipe
         batches = JoinedSentences(
             self.rows.lengths,
-            recipe.row_length,
+            0 if end_of_item(self.tokenizer) else recipe.row_length,
             recipe.train_batch_size,
             recipe.data_seed or recipe.seed,
             accumulated=recipe.gradient_accumulation_steps,
@@ -52,8 +54,16 @@ class Sentences(torch.utils.data.Dataset):
         return len(self.rows)
 
     def __getitem__(self, span: tuple[int, int]) -> dict[str, torch.Tensor]:
-        first, last = span
-        rows = self.rows[first : max(last, first + 1)]["input_ids"]  # (sentences, time), each with a newline in front
+        return self.__getitems__([span])[0]
+
+    def __getitems__(self, spans: list[tuple[int, int]]) -> list[dict[str, torch.Tensor]]:
+        """The rows of a batch, for which torch asks at once: reading a sentence alone takes ten times as long."""
+        counts = [max(last - first, 1) for first, last in spans]
+        places = [first + index for (first, _), count in zip(spans, counts, strict=True) for index in range(count)]
+        read = iter(self.rows[places]["input_ids"])  # (time,) each, with a newline in front
+        return [self.join(*span, list(islice(read, count))) for span, count in zip(spans, counts, strict=True)]
+
+    def join(self, first: int, last: int, rows: list[torch.Tensor]) -> dict[str, torch.Tensor]:
         real = [row[1 : 1 + length] for row, length in zip(rows, self.lengths[first:last].tolist(), strict=False)]
         input_ids = torch.cat([rows[0][:1], *real])  # (time,): one newline is enough, and all of a row of no sentence
         row = {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids)}

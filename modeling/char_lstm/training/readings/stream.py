@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerFast, Trainer, TrainerCallback
 from ...corpus.sequences import MAX_LENGTH, encode_rows, encoded_rows
 from ...corpus.stream import Documents, TextStream
 from ..checkpoints import writing_checkpoint
-from .base import Reading, process_loader
+from .base import Reading, process_loader, refuse_items
 from .sentences import JoinedSentences
 
 
@@ -22,7 +22,9 @@ class StreamReading(Reading):
 
     def __init__(self, recipe, tokenizer=None):
         self.recipe = recipe
-        self.tokenizer = tokenizer or PreTrainedTokenizerFast.from_pretrained(recipe.tokenizer)
+        named = recipe.tokenizer and PreTrainedTokenizerFast.from_pretrained(recipe.tokenizer)
+        self.tokenizer = named or tokenizer
+        refuse_items(self.tokenizer, self.option)
         self.rows = TextStream(
             Documents(recipe.dataset, recipe.text_column),
             self.tokenizer,

@@ -23,6 +23,7 @@ from char_lstm import CharLstmForCausalLM, cli, generate_text, load
 from char_lstm.corpus.build import build_corpus
 from char_lstm.corpus.sequences import lengths_of
 from char_lstm.errors import TrainingError
+from char_lstm.tokenization_char_lstm import PAD_TOKEN
 from char_lstm.training import checkpoints, recipe, targets
 from char_lstm.training.readings.lanes import Lanes
 from char_lstm.training.readings.sentences import JoinedSentences, Sentences, collate

@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerFast
 from char_lstm import cli
 from char_lstm.corpus import items
 from char_lstm.corpus.build import build_corpus
-from char_lstm.tokenization_char_lstm import END_OF_ITEM
+from char_lstm.tokenization_char_lstm import END_OF_ITEM, normalise
 
 NAMES = [first + vowel + last + end for first in "BDKLMN" for vowel in "aeo" for last in "ln" for end in "aio"]
 
@@ -47,10 +47,13 @@ def test_an_item_begins_with_the_newline_and_ends_with_an_id_of_its_own(tmp_path
     assert len(corpus["test"][0]["input_ids"]) == 4 + 2  # no wider than the longest
 
 
-def test_the_end_is_no_character_of_any_text(tmp_path):
-    build(tmp_path, NAMES)
+@pytest.mark.parametrize("keep_punctuation", [False, True])
+def test_the_end_is_no_character_of_any_text(tmp_path, keep_punctuation):
+    corpus = build(tmp_path, [*NAMES, f"zo{END_OF_ITEM}e"], keep_punctuation=keep_punctuation)
     tokenizer = PreTrainedTokenizerFast.from_pretrained(tmp_path / "corpus")
-    assert tokenizer("ba\ufdd0na").input_ids == tokenizer("ba na").input_ids == [1, *tokenizer("ba na").input_ids[1:]]
+    instead = "\ufffd" if keep_punctuation else " "
+    assert f"zo{instead}e" in rows_of(corpus)
+    assert normalise(tokenizer, f"zo{END_OF_ITEM}e") == f"zo{instead}e"
 
 
 def test_items_that_become_one_are_counted_and_left_out(tmp_path, caplog):

@@ -124,13 +124,13 @@ def fold_all(texts: Dataset, function: Callable, batch_size: int, folding: dict[
     return folded
 
 
-def fold_block(batch: dict, indices: list[int], **folding: bool) -> dict:
+def fold_block(batch: dict, indices: list[int], **folding: Any) -> dict:
     """A block as the tokenizer will normalise it, its alphabet, and figures of it."""
     folded = fold_in_place(partial(fold, **folding), batch["text"][0], indices[0])
     return {"text": [folded], "alphabet": ["".join(sorted(set(folded)))], **figures_of(batch["text"], [folded])}
 
 
-def fold_items(batch: dict, indices: list[int], **folding: bool) -> dict:
+def fold_items(batch: dict, indices: list[int], **folding: Any) -> dict:
     """Items as the tokenizer will normalise them, without the white space that this leaves around them, and figures."""
     folded = [trim_item(fold(text, **folding), folding["strip_punctuation"]) for text in batch["text"]]
     return {"text": folded, **figures_of(batch["text"], folded)}

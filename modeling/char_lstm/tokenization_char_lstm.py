@@ -118,14 +118,7 @@ def build_tokenizer(
     if strip_punctuation and not strip_accents and accents_are_foreign(*count_accents("".join(folded))):
         folded, strip_accents = [fold_some(text, strip_accents=True) for text in folded], True
     if unit == "char":
-        alphabet = ({NEWLINE, " "} if strip_punctuation else {NEWLINE}).union(*folded)
-        first = [PAD_TOKEN, NEWLINE, *filter(None, [eos_token])]
-        backend = Tokenizer(_word_level(first, alphabet, unknown=PAD_TOKEN))  # no text is unknown
-        backend.normalizer = _normalizer(lowercase, strip_punctuation, strip_accents, alphabet)
-        backend.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")
-        backend.decoder = decoders.Fuse()
-        if eos_token:
-            backend.post_processor = processors.TemplateProcessing([NEWLINE, "$A"], special_tokens=[(NEWLINE, 1)])
+        backend = _reader_of_characters(folded, lowercase, strip_punctuation, strip_accents, eos_token)
     else:
         words = set().union(*(text.split() for text in folded))
         backend = Tokenizer(_word_level([PAD_TOKEN, UNKNOWN_WORD], words, unknown=UNKNOWN_WORD))
@@ -140,6 +133,20 @@ def build_tokenizer(
         clean_up_tokenization_spaces=False,
         model_input_names=["input_ids", "attention_mask"],
     )
+
+
+def _reader_of_characters(
+    folded: list[str], lowercase: bool, strip_punctuation: bool, strip_accents: bool, eos_token: str | None
+) -> Tokenizer:
+    alphabet = ({NEWLINE, " "} if strip_punctuation else {NEWLINE}).union(*folded)
+    first = [PAD_TOKEN, NEWLINE, *filter(None, [eos_token])]
+    backend = Tokenizer(_word_level(first, alphabet, unknown=PAD_TOKEN))  # no text is unknown
+    backend.normalizer = _normalizer(lowercase, strip_punctuation, strip_accents, alphabet)
+    backend.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")
+    backend.decoder = decoders.Fuse()
+    if eos_token:
+        backend.post_processor = processors.TemplateProcessing([NEWLINE, "$A"], special_tokens=[(NEWLINE, 1)])
+    return backend
 
 
 def end_of_item(tokenizer) -> str:

@@ -89,7 +89,7 @@ MUTATIONS = [
     ),
     Mutation(
         "surplus ids of a model in memory written",
-        "char_lstm.generation_char_lstm:stream_text",
+        "char_lstm.generation_char_lstm:prepare_sampling",
         "settings.suppress_tokens += range(backend.get_vocab_size(), model.config.vocab_size)",
         "",
         "tests/test_resizing.py::test_a_resized_model_saves_loads_and_never_writes_an_id_that_is_no_token",

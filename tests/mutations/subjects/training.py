@@ -6,7 +6,7 @@ MUTATIONS = [
     Mutation(
         "items joined as sentences are",
         "char_lstm.training.readings.sentences:SentenceReading.loader",
-        "0 if self.tokenizer.eos_token else recipe.row_length",
+        "0 if end_of_item(self.tokenizer) else recipe.row_length",
         "recipe.row_length",
         "tests/training/test_items.py::test_a_row_of_a_batch_is_one_item_whose_end_is_its_last_target",
     ),
@@ -35,8 +35,8 @@ MUTATIONS = [
     Mutation(
         "joined sentences with a newline too many",
         "char_lstm.training.readings.sentences:Sentences.join",
-        "kept[1:, 0] = False",
-        "kept[0, 0] = True",
+        "row[1 : 1 + length]",
+        "row[: 1 + length]",
         "tests/training/test_run.py::test_joined_sentences_are_the_text_after_one_newline",
     ),
     Mutation(
@@ -182,8 +182,8 @@ MUTATIONS = [
     Mutation(
         "a row of no sentence holds one",
         "char_lstm.training.readings.sentences:Sentences.join",
-        "        kept[last - first :, 1:] = False  # and all there is of a row of no sentence\n",
-        "",
+        "zip(rows, self.lengths[first:last].tolist(), strict=False)",
+        "zip(rows, self.lengths[first : max(last, first + 1)].tolist(), strict=True)",
         "tests/training/test_run.py::test_a_row_of_no_sentence_is_the_newline_alone_and_teaches_nothing",
     ),
     Mutation(

@@ -20,7 +20,7 @@ generate: .venv/generate.done  ## 500 characters from the packaged Alice; ARGS="
 	@$(BIN)/char-lstm generate $(ARGS)
 
 train: setup  ## corpus, training, evaluation and a sample: make train TEXT=my.txt OUTPUT=runs/mine
-	@$(BIN)/char-lstm build $(if $(TEXT),--text "$(TEXT)") --output_dir "$(OUTPUT)/corpus"
+	@$(BIN)/char-lstm build $(if $(TEXT),--text "$(TEXT)" --pad_to_max_length false) --output_dir "$(OUTPUT)/corpus"
 	@$(BIN)/char-lstm train --config alice --dataset "$(OUTPUT)/corpus" \
 		--output_dir "$(OUTPUT)" --train_split train+validation $(ARGS)
 	@$(BIN)/char-lstm evaluate --model "$(OUTPUT)" --dataset "$(OUTPUT)/corpus" --json "$(OUTPUT)/evaluation.json" \

@@ -27,8 +27,8 @@ function draw() {
   if (novelty) {
     $("share").textContent = `${Math.round(100 * novelty.share_new)}% new`;
     $("copies").textContent = novelty.spans.length
-      ? `Marked passages of 20 characters or more are copied from the book; the longest has ${novelty.longest_copy}.`
-      : `No passage of 20 characters is copied from the book; the longest that appears there has ${novelty.longest_copy}.`;
+      ? `Marked passages of ${novelty.shortest} characters or more are copied from the book; the longest has ${novelty.longest_copy}.`
+      : `No passage of ${novelty.shortest} characters is copied from the book; the longest that appears there has ${novelty.longest_copy}.`;
   }
   $("copy").hidden = !text;
   $("link").hidden = !(text && link);

@@ -2,7 +2,6 @@
 
 import re
 import tomllib
-import unicodedata
 from pathlib import Path
 
 import pytest
@@ -117,7 +116,7 @@ def test_the_examples_of_what_is_normalised_away_are_what_the_normaliser_does():
     for written, read in rows:
         text = " ".join(re.findall(r"`([^`]+)`", written))
         expected = " ".join(re.findall(r"`([^`]+)`|newline", read.replace("newline", "`\n`"))).replace(" \n", "\n")
-        assert fold(text).lstrip(" ") == unicodedata.normalize("NFKD", expected.replace("\n ", "\n")), written
+        assert fold(text).lstrip(" ") == expected.replace("\n ", "\n"), written
 
 
 def test_the_citation_is_of_this_version_and_these_authors():

@@ -4,6 +4,7 @@ import random
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from char_lstm import NoveltyIndex, generate_text, load_decoder, measure_novelty
 from char_lstm.loading import CheckpointError
@@ -94,3 +95,23 @@ def test_every_packaged_alice_carries_the_index_of_her_book(folder):
     assert len(index.grams) > 100_000
     likeliest = generate_text(*load_decoder(folder), temperature=0)
     assert 0 < measure_novelty(likeliest, index).longest_copy < 100
+
+
+def test_a_copy_is_as_long_as_it_takes_to_hold_a_hundred_bits_and_never_longer_than_twenty_characters(story):
+    draw = random.Random(0)
+    chinese = "".join(draw.choices([chr(0x4E00 + number) for number in range(1000)], k=20_000))  # 10 bits a character
+    index = NoveltyIndex.build(chinese)
+    assert (index.shortest, NoveltyIndex.build(story).shortest, NoveltyIndex.build("abab" * 99).shortest) == (
+        11,
+        20,
+        20,
+    )
+    found = measure_novelty(chinese[500:511] + "你" + chinese[900:910], index)
+    assert (found.spans, found.shortest) == ([(0, 11)], 11)
+
+
+def test_how_long_a_copy_is_is_saved_with_the_index_and_twenty_where_an_older_one_does_not_say(tmp_path):
+    NoveltyIndex(NoveltyIndex.build("alice was beginning").grams, 12).save(tmp_path)
+    assert NoveltyIndex.load(tmp_path).shortest == 12
+    save_file({"grams": NoveltyIndex.build("alice was beginning").grams}, tmp_path / "novelty.safetensors")
+    assert NoveltyIndex.load(tmp_path).shortest == 20

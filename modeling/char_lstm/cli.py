@@ -5,6 +5,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
 
 from .errors import UserError
 from .verbs import VERBS
@@ -33,6 +34,8 @@ def run(verb: str, argv: Sequence[str] | None = None) -> None:
     interrupted.
     """
     logging.basicConfig(format="%(message)s")
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # what a terminal cannot show
     try:
         import_module(f".verbs.{verb}", __package__).main(sys.argv[1:] if argv is None else list(argv))
     except BrokenPipeError:  # whoever reads the output has enough

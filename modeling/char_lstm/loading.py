@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 from .decoder_char_lstm import GATES, CharLstmDecoder, expected_shapes
 from .errors import CheckpointError
 from .generation_char_lstm import choose, sampling_settings
-from .tokenization_char_lstm import NEWLINE
+from .tokenization_char_lstm import JOINERS, NEWLINE
 
 LEAST = {"vocab_size": 1, "embedding_size": 0, "hidden_size": 1, "num_hidden_layers": 1, "bos_token_id": 0}
 NEEDED = ("config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
@@ -222,7 +222,7 @@ def _check_tokenizer(tokenizer: Tokenizer, config: SimpleNamespace, path: Path) 
         )
     if vocabulary.get(NEWLINE) != config.bos_token_id:
         raise CheckpointError(f"{path}: config.json says bos_token_id {config.bos_token_id}, which is not its newline")
-    characters = [token for token in vocabulary if not token.isspace()]
+    characters = [token for token in vocabulary if not token.isspace() and token not in JOINERS]
     as_read = [tokenizer.encode(2 * character, add_special_tokens=False).ids for character in characters]
     if tokenizer.normalizer is None or as_read != [2 * [vocabulary[character]] for character in characters]:
         raise CheckpointError(

@@ -11,12 +11,12 @@ from datasets import Dataset, load_from_disk
 from transformers import AutoTokenizer
 
 from char_lstm import cli, normalise
-from char_lstm.corpus import sources
+from char_lstm.corpus import build, sources
 from char_lstm.corpus import text as cleaning
 from char_lstm.corpus.build import build_corpus, split_rows
 from char_lstm.corpus.sequences import FEATURES, cut_rows
-from char_lstm.corpus.sources import read_lines
-from char_lstm.corpus.text import clean, clean_blocks, cut_blocks
+from char_lstm.corpus.sources import read_documents
+from char_lstm.corpus.text import Cleaning, clean, cut_blocks
 from char_lstm.errors import CorpusError
 from tests.conftest import ROOT, STORY
 
@@ -71,6 +71,40 @@ def test_each_row_is_a_newline_and_its_text_then_masked_padding(built):
             assert row["input_ids"] == ids + [0] * padding
             assert row["attention_mask"] == [1] * len(ids) + [0] * padding
             assert row["length"] == len(ids)
+
+
+@pytest.fixture(scope="module")
+def unpadded(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("unpadded") / "corpus"
+    build_corpus(folder, text=str(STORY), max_length=100, pad_to_max_length=False)
+    return folder
+
+
+def test_rows_without_padding_are_those_with_it_but_for_the_padding(unpadded, tmp_path):
+    padded = build_corpus(tmp_path / "padded", text=str(STORY), max_length=100)
+    for name, split in load_from_disk(unpadded).items():
+        for row, whole in zip(split, padded[name], strict=True):
+            assert (row["text"], row["length"]) == (whole["text"], whole["length"])
+            assert row["input_ids"] == whole["input_ids"][: row["length"]]
+            assert row["attention_mask"] == [1] * row["length"]
+
+
+def test_a_corpus_without_padding_takes_at_most_eight_times_its_text(unpadded, tmp_path):
+    (tmp_path / "names.txt").write_text("".join(f"{name}\n" for name in ("ann", "bo", "cleopatra") for _ in range(999)))
+    build_corpus(tmp_path / "names", text=tmp_path / "names.txt", pad_to_max_length=False)
+    for folder in (unpadded, tmp_path / "names"):
+        corpus = load_from_disk(folder)
+        stored = sum(path.stat().st_size for path in folder.rglob("*.arrow")) - 3 * 2000  # the schema of each split
+        assert stored <= 8 * len("".join(texts(corpus)).encode())
+
+
+def test_a_large_text_is_stored_without_padding_unless_asked_for(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(build, "LARGEST_PADDED", 1000)
+    for wanted, padded in ((None, False), (True, True)):
+        row = build_corpus(tmp_path / "corpus", text=STORY, pad_to_max_length=wanted)["train"][0]
+        assert (len(row["input_ids"]) == 512) == padded
+        assert ("--pad_to_max_length true pads" in caplog.text) != padded
+        caplog.clear()
 
 
 def test_every_column_has_its_type(built):
@@ -150,7 +184,7 @@ class TestALongText:
 
     def test_one_newline_ends_it_where_the_footer_begins_a_block(self):
         blocks = ["One.\n\n\n", "*** END OF THE PROJECT GUTENBERG EBOOK X ***\n\nLicence.\n"]
-        assert "".join(clean_blocks(blocks)) == "One.\n"
+        assert "".join(Cleaning().clean_blocks(blocks)) == "One.\n"
 
     def test_indented_paragraphs_end_blocks_too(self, block):
         text = "\u3000" + "a" * 100 + "\n"
@@ -161,7 +195,7 @@ class TestALongText:
     def test_the_footer_ends_a_text_of_many_blocks(self, story, block):
         text = gutenberg("*** START OF THE PROJECT GUTENBERG EBOOK X ***", story, "*** END OF THE PROJECT GUTENBERG")
         blocks = cut_blocks((text + story).splitlines(keepends=True))
-        assert "".join(clean_blocks(blocks)).split() == clean(story).split()
+        assert "".join(Cleaning().clean_blocks(blocks)).split() == clean(story).split()
 
 
 # Cleaning
@@ -242,7 +276,7 @@ def test_a_cleaned_text_ends_in_one_newline(text):
 
 def read(path, data: bytes) -> str:
     path.write_bytes(data)
-    return "".join(read_lines(path, None, "text"))
+    return "".join(line for document in read_documents(path) for line in document.lines)
 
 
 @pytest.mark.parametrize("block", [1, 7, 2**20])
@@ -265,7 +299,7 @@ def test_a_character_cut_off_at_the_end_makes_no_utf8(tmp_path, caplog, monkeypa
     assert "cut.txt is not UTF-8" in caplog.text
 
 
-@pytest.mark.parametrize("data", [b"text\0text", "text".encode("utf-16"), b"\x89PNG\r\n\x1a\n\x01\x02\xff"])
+@pytest.mark.parametrize("data", [b"text\0text", "text".encode("utf-16-le"), b"\x89PNG\r\n\x1a\n\x01\x02\xff"])
 def test_binary_data_are_no_text(tmp_path, data):
     with pytest.raises(CorpusError, match="is binary"):
         read(tmp_path / "cat.png", data)
@@ -351,8 +385,9 @@ def test_bad_input_is_one_clear_line_and_leaves_no_folder(tmp_path, capsys, data
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["--text", "."], "Is a directory"),
-        (["--text", ""], "Is a directory"),
+        (["--text", ""], "--text is empty"),
+        (["--text", "no/such/*.txt"], "found no file in no/such/*.txt"),
+        (["--text", str(STORY), "--encoding", "klingon"], "--encoding klingon: no such encoding"),
         (["--text", "http://127.0.0.1:9/x.txt"], "--text FILE"),
         (["--dataset_name", "./no/such/dataset"], "cannot load the dataset"),
         (["--text", str(STORY), "--dataset_name", "x"], "not both"),

@@ -170,10 +170,21 @@ def test_a_reader_that_finds_nothing_says_so_instead_of_waiting(files, tokenizer
         next(iter(stream))
 
 
-def test_a_text_that_is_not_utf_8_is_refused_by_name(tmp_path, tokenizer):
-    (tmp_path / "latin.txt").write_bytes("Zwölf".encode("latin-1"))
-    with pytest.raises(CorpusError, match=r"latin\.txt is not UTF-8"):
-        open_stream(tmp_path / "latin.txt", tokenizer)
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16"])
+def test_a_stream_reads_any_encoding_as_its_stored_corpus_does(story, tmp_path, encoding):
+    (tmp_path / "story.txt").write_text(story + "\n\nCafé olé, wrote Zoë.", encoding=encoding)
+    expected, tokenizer = stored_rows(tmp_path / "stored", text=tmp_path / "story.txt")
+    assert rows_of(open_stream(tmp_path / "story.txt", tokenizer, hold_out=False)) == expected
+
+
+def test_a_stream_of_tables_has_the_rows_of_their_stored_corpus(story, tmp_path):
+    for number in range(2):
+        rows = [json.dumps({"id": number, "poem": poem}) for poem in story.split("\n\n")[number::2]]
+        (tmp_path / f"{number}.jsonl").write_text("\n".join(rows))
+    source = {"text": tmp_path / "*.jsonl", "text_column": "poem"}
+    expected, tokenizer = stored_rows(tmp_path / "stored", **source)
+    rows = rows_of(open_stream(tmp_path / "*.jsonl", tokenizer, "poem", hold_out=False))
+    assert sorted(rows) == sorted(expected)
 
 
 def test_a_block_without_a_letter_is_passed_over(tmp_path, tokenizer):
@@ -242,12 +253,18 @@ def test_a_stream_tunes_a_model_with_its_own_alphabet(files, tmp_path, saved):
         (["--stateful"], "--streaming and --stateful are two ways"),
         (["--tokenizer", "ALPHABET", "--train_split", "test"], "a stream has no split test"),
         (["--tokenizer", "ALPHABET", "--push_to_hub", "--hub_model_id", "me/mine"], "a stream has no test split"),
-        (["--tokenizer", "ALPHABET", "--text_column", "poem"], "has no column 'poem'; it has: text"),
+        (
+            ["--tokenizer", "ALPHABET", "--dataset", "TABLE"],
+            "has no text column 'text'; it has: poem",
+        ),
+        (["--tokenizer", "ALPHABET", "--dataset", "none/*.txt"], "found no file in none/*.txt"),
         (["--tokenizer", "ALPHABET", "--dataset", "nowhere.txt"], "nowhere.txt"),
     ],
 )
 def test_a_bad_setting_of_a_stream_is_one_clear_message(files, tmp_path, alphabet, capsys, arguments, complaint):
-    arguments = [alphabet[1] if argument == "ALPHABET" else argument for argument in arguments]
+    (tmp_path / "poems.csv").write_text("poem,stars\nA rose is a rose,5\n")
+    known = {"ALPHABET": alphabet[1], "TABLE": str(tmp_path / "poems.csv")}
+    arguments = [known.get(argument, argument) for argument in arguments]
     assert complaint in refused(capsys, files, tmp_path / "run", *arguments)
 
 

@@ -13,6 +13,7 @@ from transformers import pipeline
 from char_lstm import CharLstmConfig, CharLstmForSequenceClassification, build_tokenizer, cli
 from char_lstm.arguments import parse
 from char_lstm.training import intents
+from char_lstm.training.settings import TEST_PHRASINGS
 from tests.conftest import CODE, INTENTS, ROOT
 from tests.test_modeling import CELLS, SIDES, close, pad
 
@@ -73,7 +74,7 @@ def known():
 
 @pytest.fixture(scope="module")
 def unseen():
-    return intents.read_phrasings(intents.IntentRecipe.test_file)
+    return intents.read_phrasings(TEST_PHRASINGS)
 
 
 @pytest.fixture(scope="module")
@@ -226,6 +227,31 @@ class TestErrors:
 
     def test_an_unknown_flag_is_refused(self, capsys):
         assert "--epochs" in refused(capsys, "train", "--epochs", "3")
+
+
+class TestOwnPhrasings:
+    def test_a_fifth_is_held_out_where_there_is_no_test_file(self, tmp_path, capsys):
+        with open(tmp_path / "train.csv", "w", newline="", encoding="utf-8-sig") as file:
+            csv.writer(file).writerows([("text", "intent"), *PHRASINGS * 2])
+        arguments = ["--train_file", str(tmp_path / "train.csv"), *TINY, "--num_train_epochs", "1"]
+        cli.run("classify", ["train", *arguments, "--output_dir", str(tmp_path / "run")])
+        assert "4 phrasings never seen" in capsys.readouterr().out
+        figures = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+        assert (figures["train_phrasings"], figures["test_phrasings"]) == (12, 4)
+        assert figures["intents"] == ["ask_time", "greet"]
+
+    @pytest.mark.parametrize(
+        ("content", "complaint"),
+        [
+            (b"text,intent\r\n", "holds no phrasing below its first line"),
+            (b"text,intent\r\nabc,ru\nonlytext\n,it\n", "has rows without a text or an intent: 2, 3"),
+            (b"words,intent\na,b\n", "its first line must be text,intent"),
+            (b"", "its first line must be text,intent"),
+        ],
+    )
+    def test_a_file_that_holds_none_is_one_clear_message(self, tmp_path, capsys, content, complaint):
+        (tmp_path / "train.csv").write_bytes(content)
+        assert complaint in refused(capsys, "train", "--train_file", tmp_path / "train.csv")
 
 
 class TestThePhrasings:

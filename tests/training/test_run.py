@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from transformers import training_args
 
 from char_lstm import CharLstmForCausalLM, cli, generate_text, load
+from char_lstm.corpus.build import build_corpus
 from char_lstm.corpus.sequences import lengths_of
 from char_lstm.errors import TrainingError
 from char_lstm.training import checkpoints, recipe, targets
@@ -29,7 +30,7 @@ from char_lstm.training.readings.windows import Windows
 from char_lstm.training.run import make_model
 from char_lstm.training.trainer import SAMPLES, CharTrainer
 from char_lstm.verbs.train import read_command
-from tests.conftest import ROOT
+from tests.conftest import ROOT, STORY
 
 TINY = shlex.split("""
     --hidden_size 16 --row_length 0 --num_train_epochs 3 --learning_rate 1e-2 --per_device_train_batch_size 16
@@ -188,12 +189,12 @@ def test_lanes_are_the_text_side_by_side_each_character_a_target(lanes, corpus, 
     side_by_side = Lanes(rows, lanes, 50)
     read = [[side_by_side[place] for place in range(lane, len(side_by_side), lanes)] for lane in range(lanes)]
     given = [tokenizer.decode(torch.cat([row["input_ids"] for row in lane])) for lane in read]
-    wanted = [tokenizer.decode(torch.cat([row["labels"] for row in lane])) for lane in read]
+    wanted = [tokenizer.decode(torch.cat([row["labels"][1:] for row in lane])) for lane in read]
     assert {len(lane) for lane in wanted} == {-(-len(text) // lanes)}
     assert all(before[1:] == after[:-1] for before, after in zip(given, wanted, strict=True))
     doubled = sum(map(len, wanted)) - len(text)
     assert "".join(wanted[:-1]) + wanted[-1][doubled:] == text
-    assert {len(row["labels"]) for row in read[0][:-1]} <= {50}
+    assert {len(row["input_ids"]) for row in read[0][:-1]} <= {50}
 
 
 def test_a_stateful_loss_is_that_of_whole_lanes(corpus):
@@ -204,9 +205,11 @@ def test_a_stateful_loss_is_that_of_whole_lanes(corpus):
     (carried,) = reading.callbacks(None)
     trainer = CharTrainer(reading=reading, model=model, args=reading.recipe)
     batches = list(trainer.get_train_dataloader())
-    characters = sum(batch["labels"].numel() for batch in batches)
+    characters = int(trainer.get_batch_samples(iter(batches), len(batches), reading.recipe.device)[1])
+    assert characters == sum(batch["input_ids"].numel() for batch in batches)  # each target once
     ids, labels, soft_targets = (
-        torch.cat([batch[name] for batch in batches], 1) for name in ("input_ids", "labels", "soft_targets")
+        torch.cat([batch[name][:, skipped:] for batch in batches], 1)
+        for name, skipped in (("input_ids", 0), ("labels", 1), ("soft_targets", 0))
     )
     assert ids.shape[0] == reading.recipe.train_batch_size
     scores = model(ids).logits.log_softmax(-1)
@@ -220,6 +223,34 @@ def test_a_stateful_loss_is_that_of_whole_lanes(corpus):
 
     carried.on_epoch_begin(reading.recipe, trainer.state, trainer.control)
     assert carried.state is None  # lanes begin anew
+
+
+@pytest.mark.parametrize("options", [[], ["--stateful"], ["--window_length", "20"], ["--row_length", "0"]])
+def test_a_corpus_stored_without_padding_gives_the_same_batches_bit_for_bit(tmp_path, options):
+    batches = []
+    for padded in (True, False):
+        corpus = tmp_path / f"padded {padded}"
+        build_corpus(corpus, text=STORY, pad_to_max_length=padded)
+        reading = open_reading("--dataset", str(corpus), "--report_to", "none", *options)
+        trainer = CharTrainer(
+            reading=reading,
+            model=make_model(reading.recipe, reading.tokenizer),
+            args=reading.recipe,
+            eval_dataset=reading.held_out_rows(),
+        )
+        torch.manual_seed(0)
+        batches.append([*trainer.get_train_dataloader(), *trainer.get_eval_dataloader()])
+    for one, other in zip(*batches, strict=True):
+        assert one.keys() == other.keys()
+        assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_stateful_run_whose_lanes_end_in_one_character_trains(tmp_path):
+    (tmp_path / "lines.txt").write_text("abcdefg\n" * 33)
+    build_corpus(tmp_path / "corpus", text=tmp_path / "lines.txt")
+    short = ["--train_split", "train+validation+test", "--per_device_train_batch_size", "8", "--row_length", "16"]
+    output_dir = run(tmp_path / "corpus", tmp_path / "run", "--stateful", "true", *short, "--num_train_epochs", "1")
+    assert (output_dir / "model.safetensors").is_file()
 
 
 def test_a_stateful_run_is_one_process_and_reads_rows_in_order(corpus, tmp_path, capsys):
@@ -507,8 +538,6 @@ def test_another_run_into_the_same_folder_is_refused_by_the_name_of_the_differen
 
 
 def test_other_data_into_the_same_folder_are_refused(finished_copy, story, tmp_path, capsys):
-    from char_lstm.corpus.build import build_corpus
-
     (tmp_path / "other.txt").write_text(story.replace("lamp", "lantern"), encoding="utf-8")
     build_corpus(tmp_path / "other", text=str(tmp_path / "other.txt"))
     assert "its data differ" in refused(capsys, tmp_path / "other", finished_copy)
@@ -537,8 +566,6 @@ def test_training_starts_from_a_published_model_with_its_alphabet(finished, corp
 
 
 def test_a_text_with_other_characters_is_read_with_the_published_alphabet(finished, tmp_path, caplog):
-    from char_lstm.corpus.build import build_corpus
-
     (tmp_path / "other.txt").write_text("One lamp. Zwölf Ω ships. " * 30, encoding="utf-8")
     build_corpus(tmp_path / "other", text=str(tmp_path / "other.txt"))
     output_dir = run(tmp_path / "other", tmp_path / "tuned", "--init_from", str(finished), "--max_steps", "1")

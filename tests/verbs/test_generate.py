@@ -2,10 +2,11 @@
 
 import subprocess
 import sys
+import textwrap
 
 import pytest
 
-from char_lstm import cli, generate_text, load
+from char_lstm import build_tokenizer, cli, generate_text, load
 from tests.conftest import ROOT
 
 
@@ -29,9 +30,20 @@ def test_a_prompt_from_a_text_is_one_of_its_sentences(saved, story, tokenizer, t
 
 
 def test_a_line_break_inside_a_paragraph_ends_no_sentence(saved, tmp_path, capsys):
-    (tmp_path / "wrapped.txt").write_text("Oil burns\nall night")
+    line = "the oil burns all night while the keeper sleeps and the wind turns round the tower"
+    (tmp_path / "wrapped.txt").write_text(textwrap.fill(f"{line}. {line}. " * 3, 60))
     cli.run("generate", ["--model", str(saved), "--prompt_from_text", str(tmp_path / "wrapped.txt")])
-    assert capsys.readouterr().out.startswith("oil burns all night")
+    assert capsys.readouterr().out.startswith(f"{line}\n")
+
+
+def test_a_line_of_a_chat_is_a_prompt_of_a_model_that_keeps_its_marks(make_model, tmp_path, capsys):
+    lines = [f"[10:0{number}] Ann: see you at {number}!\n" for number in range(9)]
+    (tmp_path / "chat.txt").write_text("".join(lines))
+    tokenizer = build_tokenizer(lines, lowercase=False, strip_punctuation=False)
+    make_model(vocab_size=len(tokenizer)).save_pretrained(tmp_path / "chat")
+    tokenizer.save_pretrained(tmp_path / "chat")
+    cli.run("generate", ["--model", str(tmp_path / "chat"), "--prompt_from_text", str(tmp_path / "chat.txt")])
+    assert capsys.readouterr().out[: len(lines[0])] in lines
 
 
 def test_the_drawn_seed_is_shown_and_writes_the_same_again(saved, capsys):

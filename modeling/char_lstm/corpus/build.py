@@ -3,11 +3,14 @@
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
+from unicodedata import category
 
 import numpy as np
 import pyarrow.compute as pc
@@ -17,10 +20,15 @@ from transformers import PreTrainedTokenizerFast
 
 from ..errors import CorpusError
 from ..files import replaced_folder
-from ..tokenization_char_lstm import build_tokenizer, fold
-from .sequences import FEATURES, MAX_LENGTH, ROWS_AT_ONCE, cut_rows, encode_rows, fold_in_place, lengths_of
-from .sources import read_lines
-from .text import clean_blocks, cut_blocks
+from ..tokenization_char_lstm import accents_are_foreign, build_tokenizer, count_accents, fold
+from .decoding import logger
+from .sequences import MAX_LENGTH, ROWS_AT_ONCE, cut_rows, encode_rows, features_of, fold_in_place, lengths_of
+from .sources import read_documents
+from .text import Cleaning
+
+MUCH = 0.1  # of a text, when it is worth saying that it is forgotten
+SENTENCE_ENDS = ".!?…。！？।"  # which become newlines
+LARGEST_PADDED = 16 * 10**6  # bytes of a text whose rows are stored padded where nobody says otherwise
 
 
 def build_corpus(
@@ -29,10 +37,14 @@ def build_corpus(
     text: str | Path | None = None,
     dataset_name: str | None = None,
     text_column: str = "text",
+    encoding: str | None = None,
+    unwrap: str = "auto",
     sequence: str = "sentence",
     max_length: int = MAX_LENGTH,
+    pad_to_max_length: bool | None = None,
     keep_punctuation: bool = False,
     keep_case: bool = False,
+    strip_accents: bool = False,
 ) -> DatasetDict:
     """Builds a corpus and saves it with its tokenizer; `output_dir` appears whole or not at all.
 
@@ -43,27 +55,37 @@ def build_corpus(
     """
     if max_length < 2:
         raise CorpusError(f"--max_length {max_length}: a row needs at least 2, a newline and a character")
-    folding = {"lowercase": not keep_case, "strip_punctuation": not keep_punctuation}
+    folding: dict[str, Any] = {"lowercase": not keep_case, "strip_punctuation": not keep_punctuation}
+    folding["strip_accents"] = strip_accents
     with corpus_folder(Path(output_dir)) as folder, TemporaryDirectory(dir=folder) as work:
-        blocks = store_blocks(work, text=text, dataset_name=dataset_name, text_column=text_column)
+        source = {"text": text, "dataset_name": dataset_name, "text_column": text_column, "encoding": encoding}
+        blocks = store_blocks(work, unwrap=unwrap, **source)
         folded = in_parallel(blocks, fold_block, fn_kwargs=folding, with_indices=True)
+        say_what_is_forgotten(folded, keep_punctuation, keep_case)
+        accents, letters = sum(folded["accents"]), sum(folded["letters"])
+        if accents and not keep_punctuation and accents_are_foreign(accents, letters):
+            folding["strip_accents"] = True
+            folded = in_parallel(folded, fold_block, fn_kwargs=folding, with_indices=True)
         if not "".join(folded["alphabet"]).strip():
             raise CorpusError("nothing is left of the text after normalising: it holds no letter or digit")
-        tokenizer = build_tokenizer(folded["alphabet"], lowercase=not keep_case, strip_punctuation=not keep_punctuation)
+        tokenizer = build_tokenizer(folded["alphabet"], **folding)
         rows = in_parallel(folded, cut_block, fn_kwargs={"max_length": max_length, "sequence": sequence})
-        save_splits(split_rows(rows), rows, tokenizer, max_length, folder)
+        padded_to = max_length if pads(rows, pad_to_max_length) else None
+        save_splits(split_rows(rows), rows, tokenizer, padded_to, folder)
         tokenizer.save_pretrained(folder)
     return load_from_disk(output_dir)
 
 
-def read_blocks(**source) -> Iterator[dict[str, str]]:
-    yield from ({"text": block} for block in clean_blocks(cut_blocks(read_lines(**source))))
+def read_blocks(unwrap: str, **source) -> Iterator[dict[str, str]]:
+    cleaning = Cleaning(unwrap)
+    yield from ({"text": block} for block in cleaning.blocks(document.lines for document in read_documents(**source)))
+    cleaning.report()
 
 
-def store_blocks(work: str, **source) -> Dataset:
+def store_blocks(work: str, **options) -> Dataset:
     """The cleaned blocks of a source, on disk."""
     try:
-        return Dataset.from_generator(read_blocks, gen_kwargs=source, cache_dir=work)
+        return Dataset.from_generator(read_blocks, gen_kwargs=options, cache_dir=work)
     except DatasetGenerationError as error:
         raise error.__cause__ from None
 
@@ -82,11 +104,27 @@ def in_parallel(blocks: Dataset, function: Callable, batch_size: int = 1, **opti
     )
 
 
-def fold_block(batch: dict, indices: list[int], *, lowercase: bool, strip_punctuation: bool) -> dict:
-    """A block as the tokenizer will normalise it, and its alphabet."""
-    normalise = partial(fold, lowercase=lowercase, strip_punctuation=strip_punctuation)
-    folded = fold_in_place(normalise, batch["text"][0], indices[0])
-    return {"text": [folded], "alphabet": ["".join(sorted(set(folded)))]}
+def fold_block(batch: dict, indices: list[int], **folding: Any) -> dict:
+    """A block as the tokenizer will normalise it, its alphabet, its marks and capitals before, its accents after."""
+    folded = fold_in_place(partial(fold, **folding), batch["text"][0], indices[0])
+    alphabet, counts = "".join(sorted(set(folded))), Counter(batch["text"][0]).items()
+    marks = sum(n for one, n in counts if category(one)[0] in "PS" and one not in SENTENCE_ENDS)
+    capitals = sum(n for one, n in counts if one.isupper())
+    accents, letters = count_accents(folded)
+    figures = {"marks": [marks], "capitals": [capitals], "accents": [accents], "letters": [letters]}
+    return {"text": [folded], "alphabet": [alphabet], **figures}
+
+
+def say_what_is_forgotten(folded: Dataset, keep_punctuation: bool, keep_case: bool) -> None:
+    """Warns where much of a text, such as code or a notation, would be folded away."""
+    size = pc.sum(pc.utf8_length(folded.data["text"])).as_py()
+    for column, what, kept in (
+        ("marks", "punctuation and symbols are left out, --keep_punctuation keeps them", keep_punctuation),
+        ("capitals", "capitals become small letters, --keep_case keeps them", keep_case),
+    ):
+        count = pc.sum(folded.data[column]).as_py()
+        if not kept and count > size * MUCH:
+            logger.warning("%s %s: %.0f for every 100 characters of the corpus", f"{count:,}", what, 100 * count / size)
 
 
 def cut_block(batch: dict, max_length: int, sequence: str) -> dict:
@@ -103,6 +141,14 @@ def split_rows(rows: Dataset) -> dict[str, range]:
     return {"train": range(train), "validation": range(train, validation), "test": range(validation, len(rows))}
 
 
+def pads(rows: Dataset, wanted: bool | None) -> bool:
+    """Whether to store the rows padded: as wanted, else those of a text that is not large."""
+    if wanted is None and (size := pc.sum(pc.binary_length(rows.data["text"])).as_py()) > LARGEST_PADDED:
+        logger.warning("%d MB are stored without padding; --pad_to_max_length true pads", size // 10**6)
+        return False
+    return wanted is not False
+
+
 @contextmanager
 def corpus_folder(output_dir: Path) -> Iterator[Path]:
     """A folder to fill, which becomes `output_dir` at the end, or goes away if anything fails."""
@@ -116,18 +162,19 @@ def corpus_folder(output_dir: Path) -> Iterator[Path]:
 
 
 def save_splits(
-    splits: dict[str, range], rows: Dataset, tokenizer: PreTrainedTokenizerFast, max_length: int, folder: Path
+    splits: dict[str, range], rows: Dataset, tokenizer: PreTrainedTokenizerFast, max_length: int | None, folder: Path
 ) -> None:
     """Encodes the splits into `folder`, as `DatasetDict.save_to_disk` would lay them out.
 
     That would copy the padded rows, dozens of times as large as the text, through this process's memory; so empty
     splits are saved, and the files that the encoding wrote become theirs.
     """
-    empty: dict[str, list] = {name: [] for name in FEATURES}
-    DatasetDict({name: Dataset.from_dict(empty, features=FEATURES, split=name) for name in splits}).save_to_disk(folder)
+    features = features_of(tokenizer, max_length)
+    empty: dict[str, list] = {name: [] for name in features}
+    DatasetDict({name: Dataset.from_dict(empty, features=features, split=name) for name in splits}).save_to_disk(folder)
     for name, span in splits.items():
         split, options = rows.select(span), {"tokenizer": tokenizer, "max_length": max_length}
-        encoded = in_parallel(split, encode_rows, ROWS_AT_ONCE, fn_kwargs=options, features=FEATURES)
+        encoded = in_parallel(split, encode_rows, ROWS_AT_ONCE, fn_kwargs=options, features=features)
         state_file = folder / name / "state.json"
         state = json.loads(state_file.read_text(encoding="utf-8"))
         for number, written in enumerate(encoded.cache_files):
@@ -138,7 +185,7 @@ def save_splits(
         state_file.write_text(json.dumps(state, indent=2) + "\n", encoding="utf-8")
 
 
-def digest_of(rows: Dataset, tokenizer: PreTrainedTokenizerFast, max_length: int) -> str:
+def digest_of(rows: Dataset, tokenizer: PreTrainedTokenizerFast, max_length: int | None) -> str:
     """What `datasets` knows a split by when it looks for results that it has kept: its content, not its place."""
     digest = hashlib.sha256(f"{max_length}{tokenizer.backend_tokenizer.to_str()}".encode())
     for batch in rows.iter(ROWS_AT_ONCE):
@@ -157,7 +204,7 @@ def describe(corpus: DatasetDict) -> str:
     lines = [f"{'split':<10} {'characters':>12} {'rows':>9} {'longest row':>12} {'padding':>8}"]
     for name, split in corpus.items():
         lengths = lengths_of(split)
-        padding = 1 - lengths.mean() / len(split[0]["input_ids"])
+        padding = 1 - lengths.sum() / pc.sum(pc.list_value_length(split.data["input_ids"])).as_py()
         characters = (lengths - 1).sum()
         lines.append(f"{name:<10} {characters:>12,} {len(split):>9,} {lengths.max() - 1:>12,} {padding:>8.1%}")
         for batch in split.select_columns("text").iter(ROWS_AT_ONCE):

@@ -8,25 +8,22 @@ one block, about a million characters, however long the text.
 import json
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass
 from itertools import count, islice
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-import datasets
 import torch
-from pyarrow import ArrowInvalid
 from transformers import PreTrainedTokenizerFast
 
 from ..errors import CorpusError
 from ..files import write_json
 from .sequences import cut_rows, fold_in_place
-from .text import clean_blocks, cut_blocks, lines_of
+from .sources import dataset_parts, file_parts, is_pattern
+from .text import Cleaning
 
-FILES = {".txt": ("text", {"encoding": "utf-8-sig"}), ".parquet": ("parquet", {})}  # what reads a file of this name
-READ_AT_ONCE = 16  # documents, which may be whole books
+REMOTE = {".txt": "text", ".parquet": "parquet", ".csv": "csv", ".jsonl": "json"}  # what reads a URL that ends so
 
 
 class Place(NamedTuple):
@@ -40,44 +37,32 @@ class Place(NamedTuple):
 
 
 class Documents:
-    """A text or Parquet corpus as a stream.
+    """A corpus as a stream of blocks.
 
     Args:
-        name: text or Parquet files (`.txt`, `.parquet`, these with `.gz`; a path, a pattern, or the URL of a
-            gzipped one), or else a dataset's id on the Hub or its folder, of which the split `train` is read.
-        column: holds the text, a line (text files) or a document (all others) a row.
+        name: files as `read_documents` takes them (a path or a pattern), or the URL of one, or else a dataset's id on
+            the Hub or its folder, of which the split `train` is read.
+        column: holds the text in a table.
 
     Raises:
-        CorpusError: no such column, or a file that is broken or not UTF-8.
+        CorpusError: no such file or column, or what it holds is no text.
     """
 
     def __init__(self, name: str, column: str = "text"):
-        self.name, self.column = name, column
-        kind = next((FILES[suffix] for suffix in Path(name).suffixes if suffix in FILES), None)
-        builder, options = (kind[0], kind[1] | {"data_files": name}) if kind else (name, {})
-        with self.naming_the_text():
-            self.rows = datasets.load_dataset(builder, split="train", streaming=True, **options)
-            first: dict = next(self.rows.iter(1), {})
-        self.files = self.rows.num_shards
-        if column not in first:
-            raise CorpusError(f"{name} has no column {column!r}; it has: {', '.join(first) or 'no row'}")
-
-    @contextmanager
-    def naming_the_text(self) -> Iterator[None]:
-        try:
-            yield
-        except UnicodeDecodeError as error:
-            raise CorpusError(f"{self.name} is not UTF-8; convert it, for example with iconv") from error
-        except ArrowInvalid as error:
-            raise CorpusError(f"{self.name} is broken: {error}") from error
+        self.name = name
+        kind = next((REMOTE[suffix] for suffix in Path(name).suffixes if suffix in REMOTE), None)
+        if "://" in name and kind:
+            self.parts = dataset_parts(kind, column, data_files=name)
+        elif Path(name).is_file() or (not Path(name).is_dir() and (kind or is_pattern(name))):
+            self.parts = file_parts(name, column)
+        else:
+            self.parts = dataset_parts(name, column)
+        self.files = len(self.parts)
+        next(self.blocks(0), None)  # says now what is wrong
 
     def blocks(self, file: int) -> Iterator[str]:
-        """One file, cleaned as a text of its own, in blocks."""
-        rows = self.rows.shard(self.files, file).select_columns(self.column)
-        texts = (text for batch in rows.iter(READ_AT_ONCE) for text in batch[self.column])
-        lines = (f"{line}\n" for line in texts) if self.rows.info.builder_name == "text" else lines_of(texts)
-        with self.naming_the_text():
-            yield from clean_blocks(cut_blocks(lines))
+        """One file, cleaned as a text of its own or by its documents, in blocks."""
+        yield from Cleaning().blocks(document.lines for document in self.parts[file]())
 
 
 @dataclass(eq=False)
@@ -152,7 +137,7 @@ class TextStream(torch.utils.data.IterableDataset):
         return cut_rows(fold_in_place(normalise, text, block), self.max_length)
 
     def first_rows(self) -> list[str]:
-        return self.cut(next(self.documents.blocks(0)), 0)
+        return self.cut(next(self.documents.blocks(0), ""), 0)
 
     def note(self, place: Place) -> None:
         """Remembers that the batch with this place has been used; workers have read some further ones."""

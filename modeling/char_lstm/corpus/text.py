@@ -1,4 +1,4 @@
-"""Decoding and cleaning: from the bytes of a file to the body of a text.
+"""Cleaning: from the lines of a file to the body of a text.
 
 A long text is worked on in blocks, so that no more than a block is in memory at once.
 """
@@ -6,14 +6,10 @@ A long text is worked on in blocks, so that no more than a block is in memory at
 import logging
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from io import StringIO
-from itertools import pairwise
-from pathlib import Path
+from itertools import chain, pairwise
 
 import numpy as np
-
-from ..errors import CorpusError
 
 logger = logging.getLogger("build_corpus")
 
@@ -28,38 +24,13 @@ CREDITS = re.compile(r"\A\s*(?:Produced|E-?text prepared) by[^\n]*(?:\n[^\n]*\S[
 ILLUSTRATION = re.compile(r"\[Illustration(?::[^\[\]]*)?\]", re.IGNORECASE)
 FIRST_CHAPTER = re.compile(r"(?:CHAPTER|Chapter)\s+(?:I|1|ONE|One|THE FIRST|the First)\b")
 PARAGRAPH = re.compile(r"\S[^\n]*(?:\n[ \t]*\S[^\n]*)*")
-SENTENCE_END = re.compile(r"[.!?…][\"'”’»)\]_]*\Z")
-CONTROLS = re.compile(rb"[\x01-\x08\x0e-\x19]")  # that no text holds
+SENTENCE_END = re.compile(r"[.!?…।۔؟][\"'”’»)\]_]*\Z")
+SENTENCE_END_WITHIN = re.compile(r"[.!?…।۔؟][\"'”’»)\]_]*\s+\S")
+SIGNS = re.compile(r"[\d_=<>{}\[\]|/\\+*#$@&%^~]")
+SIGNS_OF_PROSE = 0.05  # of the characters, at most
 BLOCK = 2**20  # characters of a long text that are worked on at once
 PROSE_WORDS = 20  # a paragraph this long that ends as a sentence is no title and no list
 NARROWEST_WRAP = 40  # columns; shorter lines are names or verse
-
-
-def encoding_of(path: Path, source: str) -> str:
-    """UTF-8, with or without a byte-order mark, or else Latin-1.
-
-    Raises:
-        CorpusError: the file holds no text.
-    """
-    has_controls = False
-    with path.open("rb") as file:
-        while data := file.read(BLOCK):
-            if b"\0" in data:
-                raise CorpusError(f"{source} is binary, not text; if it is UTF-16, save it as UTF-8")
-            has_controls |= bool(CONTROLS.search(data))
-    with suppress(UnicodeDecodeError), path.open(encoding="utf-8") as text:
-        while text.read(BLOCK):
-            pass
-        return "utf-8-sig"
-    if has_controls:
-        raise CorpusError(f"{source} is binary, not text")
-    logger.warning("%s is not UTF-8; reading it as Latin-1", source)
-    return "latin-1"
-
-
-def lines_of(documents: Iterable[str | None]) -> Iterator[str]:
-    """The lines of documents, each of which ends its last line."""
-    return (line for document in documents if document for line in StringIO(f"{document}\n", newline=None))
 
 
 def cut_blocks(lines: Iterable[str]) -> Iterator[str]:
@@ -76,34 +47,87 @@ def cut_blocks(lines: Iterable[str]) -> Iterator[str]:
     yield "".join(block)
 
 
-def clean(text: str) -> str:
+def clean(text: str, unwrap: str = "auto") -> str:
     """The body of a text, its hard-wrapped lines joined, ending in exactly one newline.
 
     Leaves out Project Gutenberg's licence and credits, the title and the list of contents before "Chapter I", and the
     places of illustrations. A text that has none of these comes back as it is.
     """
-    return "".join(clean_blocks(cut_blocks(StringIO(text.removeprefix("\ufeff"), newline=None))))
+    return "".join(Cleaning(unwrap).blocks([StringIO(text.removeprefix("\ufeff"), newline=None)])) or "\n"
 
 
-def clean_blocks(blocks: Iterable[str]) -> Iterator[str]:
-    """`clean` block by block: the header and front matter can only be in the first, the footer ends them all, and each
-    is hard-wrapped or not by itself."""
-    body = gap = ""
-    for number, block in enumerate(blocks):
-        block, *footer = LICENCE_BELOW.split(block, maxsplit=1)
-        if number == 0:
-            block = block[max((above.end() for above in LICENCE_ABOVE.finditer(block)), default=0) :]
-        block = ILLUSTRATION.sub("", block)
-        if number == 0:
-            block = cut_front_matter(CREDITS.sub("", block))
-        text = unwrap(block).rstrip() if number else unwrap(block).strip()
-        if text and body:
-            yield body + gap
-        if text:
-            body, gap = text, block[len(block.rstrip()) :]
-        if footer:
-            break
-    yield body + "\n"
+class Cleaning:
+    """`clean` for texts that follow each other, block by block, and the count of what it changes.
+
+    Args:
+        unwrap: `auto` joins hard-wrapped lines where they are surely prose, `always` all lines of a paragraph, `never`
+            none.
+    """
+
+    def __init__(self, unwrap: str = "auto"):
+        self.unwrap, self.left_out, self.unwrapped = unwrap, 0, 0
+
+    def blocks(self, texts: Iterable[Iterable[str]]) -> Iterator[str]:
+        """The texts, given as their lines, each cleaned by itself; short ones share a block. At least one block."""
+        gathered: list[str] = []
+        size = 0
+        for block in chain.from_iterable(self.clean_blocks(cut_blocks(lines)) for lines in texts):
+            gathered.append(block)
+            size += len(block)
+            if size >= BLOCK:
+                yield "".join(gathered)
+                gathered, size = [], 0
+        yield "".join(gathered)
+
+    def clean_blocks(self, blocks: Iterable[str]) -> Iterator[str]:
+        """One text: each of its blocks is hard-wrapped or not by itself. An empty one has no block."""
+        body = gap = ""
+        for block in self.cut_books(blocks):
+            text = self.unwrap_prose(block).rstrip() if body else self.unwrap_prose(block).strip()
+            if text and body:
+                yield body + gap
+            if text:
+                body, gap = text, block[len(block.rstrip()) :]
+        if body:
+            yield body + "\n"
+
+    def cut_books(self, blocks: Iterable[str]) -> Iterator[str]:
+        """The text without the licences, the front matter and the illustrations of the books in it."""
+        begins, in_licence = True, False
+        for block in blocks:
+            self.left_out += len(block)
+            while block:
+                if in_licence:
+                    above = LICENCE_ABOVE.search(block)
+                    if not above:
+                        break
+                    block, begins = block[above.start() :], True
+                body, *rest = LICENCE_BELOW.split(block, maxsplit=1)
+                if begins:
+                    body = body[max((above.end() for above in LICENCE_ABOVE.finditer(body)), default=0) :]
+                body = ILLUSTRATION.sub("", body)
+                if begins:
+                    body = cut_front_matter(CREDITS.sub("", body))
+                self.left_out -= len(body)
+                yield body
+                begins, in_licence, block = False, bool(rest), "".join(rest)
+
+    def unwrap_prose(self, text: str) -> str:
+        """One line a paragraph, where the text is to be unwrapped; lists, verse, code and data keep their lines."""
+        paragraphs = [paragraph[0].split("\n") for paragraph in PARAGRAPH.finditer(text)]
+        if self.unwrap == "never" or (self.unwrap == "auto" and not is_wrapped_prose(paragraphs)):
+            return text
+        self.unwrapped += sum(len(lines) - 1 for lines in paragraphs)
+        return "\n\n".join(" ".join(line.strip() for line in lines) for lines in paragraphs)
+
+    def report(self) -> None:
+        """Says what was changed."""
+        if self.left_out:
+            what = "Project Gutenberg's licence, title and contents, places of illustrations"
+            logger.warning("left out %s characters: %s", f"{self.left_out:,}", what)
+        if self.unwrapped:
+            breaks = f"{self.unwrapped:,} line breaks"
+            logger.warning("joined lines of hard-wrapped prose at %s; --unwrap never keeps them", breaks)
 
 
 def cut_front_matter(text: str) -> str:
@@ -120,19 +144,19 @@ def cut_front_matter(text: str) -> str:
     return text[start:]
 
 
-def unwrap(text: str) -> str:
-    """One line a paragraph, if the text is hard-wrapped; lists, verse and dialogue keep their lines.
+def is_wrapped_prose(paragraphs: list[list[str]]) -> bool:
+    """Whether the lines of most paragraphs were broken at a width, and are surely prose.
 
-    It is hard-wrapped if most lines that go on in a next one had no room for its first word.
+    Most lines that go on in a next one had no room for its first word, and few next ones begin with a capital, as verse
+    does; sentences end more often within lines than with them; digits and signs, as in code and data, are rare.
     """
-    paragraphs = [paragraph[0].split("\n") for paragraph in PARAGRAPH.finditer(text)]
     lengths = [len(line.rstrip()) for lines in paragraphs for line in lines]
-    width = np.percentile(lengths, 95) if lengths else 0
-    full = [
-        len(line.rstrip()) + 1 + len(after.split(maxsplit=1)[0]) > width
-        for lines in paragraphs
-        for line, after in pairwise(lines)
-    ]
-    if width < NARROWEST_WRAP or 2 * sum(full) <= len(full):
-        return text
-    return "\n\n".join(" ".join(line.strip() for line in lines) for lines in paragraphs)
+    pairs = [pair for lines in paragraphs for pair in pairwise(lines)]
+    if not pairs or (width := float(np.percentile(lengths, 95))) < NARROWEST_WRAP:
+        return False
+    full = sum(len(line.rstrip()) + 1 + len(after.split(maxsplit=1)[0]) > width for line, after in pairs)
+    capitals = sum(after.lstrip()[:1].isupper() for _, after in pairs)
+    within = sum(bool(SENTENCE_END_WITHIN.search(line)) for line, _ in pairs)
+    at_end = sum(bool(SENTENCE_END.search(line.rstrip())) for line, _ in pairs)
+    signs = sum(len(SIGNS.findall(line)) for line, _ in pairs)
+    return 2 * full > len(pairs) > 2 * capitals and within > at_end and signs < SIGNS_OF_PROSE * sum(lengths)

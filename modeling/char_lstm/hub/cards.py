@@ -11,7 +11,7 @@ from huggingface_hub import DatasetCard, DatasetCardData, EvalResult, ModelCard,
 from jinja2 import Template
 
 from ..corpus.build import describe
-from ..corpus.sequences import lengths_of
+from ..corpus.sequences import lengths_of, max_length_of
 from ..generation_char_lstm import generate_text
 from ..loading import load
 from ..novelty import NoveltyIndex, measure_novelty
@@ -130,7 +130,7 @@ def dataset_card(corpus: DatasetDict, repo: Repo, args: PublishArguments) -> Dat
         license=args.dataset_license,
         characters=characters,
         numbers=describe(corpus),
-        max_length=len(corpus["train"][0]["input_ids"]),
+        max_length=max_length_of(corpus["train"]),
     )
 
 

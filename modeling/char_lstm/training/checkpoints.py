@@ -42,7 +42,8 @@ def claim(recipe: TrainingArguments, corpus: DatasetDict) -> Path | None:
         if differences := _differences(json.loads((output_dir / RUN_RECORD).read_text(encoding="utf-8")), record):
             raise TrainingError(
                 f"{output_dir} holds another run: {'; '.join(differences)}. "
-                "Choose another --output_dir, or remove that folder first."
+                "Choose another --output_dir, or remove that folder first. To train its model further, give it a new "
+                f"--output_dir and --init_from {output_dir}."
             )
     elif output_dir.exists() and any(output_dir.glob("checkpoint-*")):
         raise TrainingError(f"{output_dir} holds checkpoints of unknown origin. Choose another --output_dir.")

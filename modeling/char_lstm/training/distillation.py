@@ -14,7 +14,7 @@ from datasets import Dataset, Features, List, Value
 from tqdm.auto import trange
 from transformers import PreTrainedTokenizerFast
 
-from ..corpus.sequences import FEATURES, cut_rows, encoded_rows, ids_of
+from ..corpus.sequences import FEATURES, cut_rows, encoded_rows, ids_of, max_length_of
 from ..errors import CheckpointError
 from ..loading import checkpoint_folder, hash_files, load_decoder, weight_files
 from .ngram import NOTHING, KneserNey
@@ -87,7 +87,7 @@ def distil(recipe, rows: Dataset, tokenizer: PreTrainedTokenizerFast) -> tuple[D
     Raises:
         CheckpointError: a teacher cannot be loaded, or its alphabet is not that of the rows.
     """
-    max_length = len(rows[0]["input_ids"])
+    max_length = max_length_of(rows)
     order, share, characters, seed = recipe.ngram_order, recipe.counting_share, recipe.written_characters, recipe.seed
     settings = ("soft_targets", order, share, characters, max_length, seed)
     decoders, digest = [], hashlib.sha256(repr(settings).encode())

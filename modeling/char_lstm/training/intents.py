@@ -1,6 +1,5 @@
 """An intent classifier: a recurrent network reads a request word by word, and a dense layer names what is wanted."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,14 +22,17 @@ from transformers import (
 )
 
 from ..configuration_char_lstm import CharLstmConfig
-from ..errors import CheckpointError
+from ..corpus.decoding import decoded_lines
+from ..corpus.sources import read_csv
+from ..errors import CheckpointError, CorpusError
 from ..files import replaced_files, write_json
 from ..loading import load
 from ..modeling_char_lstm import CharLstmForSequenceClassification
 from ..tokenization_char_lstm import build_tokenizer
 from .recipe import model_config
-from .settings import IntentRunSettings, IntentSettings
+from .settings import TEST_PHRASINGS, TRAIN_PHRASINGS, IntentRunSettings, IntentSettings
 
+HELD_OUT = 0.2  # of the phrasings, where there are no others to measure on
 Phrasings = list[tuple[str, str]]  # text and intent
 
 
@@ -40,21 +42,31 @@ class IntentRecipe(IntentSettings, IntentRunSettings, TrainingArguments):  # typ
 
 
 def read_phrasings(path: str) -> Phrasings:
-    """The rows of a CSV file whose columns are text and intent."""
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = csv.DictReader(file)
+    """The rows of a CSV file whose columns are text and intent.
+
+    Raises:
+        CorpusError: other columns, no row, or one with an empty cell.
+    """
+    with open(path, "rb") as file:
+        rows = read_csv(decoded_lines(file, path))
         if rows.fieldnames != ["text", "intent"]:
-            raise ValueError(f"{path}: its first line must be text,intent")
-        return [(row["text"], row["intent"]) for row in rows]
+            raise CorpusError(f"{path}: its first line must be text,intent")
+        phrasings = [(row["text"], row["intent"]) for row in rows]
+    if not phrasings:
+        raise CorpusError(f"{path} holds no phrasing below its first line")
+    if gaps := [number for number, phrasing in enumerate(phrasings, 1) if not all(phrasing)]:
+        raise CorpusError(f"{path} has rows without a text or an intent: {', '.join(map(str, gaps[:10]))}")
+    return phrasings
 
 
 def read_splits(recipe: IntentRecipe) -> tuple[Phrasings, Phrasings]:
     """The phrasings to learn from and those to measure on: the test file's, or some held out of the training file."""
     phrasings = read_phrasings(recipe.train_file)
-    if not recipe.held_out:
-        return phrasings, read_phrasings(recipe.test_file)
-    intents = [intent for _, intent in phrasings]
-    return train_test_split(phrasings, test_size=recipe.held_out, stratify=intents, random_state=recipe.seed)
+    test_file = recipe.test_file or (TEST_PHRASINGS if recipe.train_file == TRAIN_PHRASINGS else None)
+    if test_file and not recipe.held_out:
+        return phrasings, read_phrasings(test_file)
+    share, intents = recipe.held_out or HELD_OUT, [intent for _, intent in phrasings]
+    return train_test_split(phrasings, test_size=share, stratify=intents, random_state=recipe.seed)
 
 
 def new_classifier(

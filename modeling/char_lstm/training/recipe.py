@@ -1,6 +1,7 @@
 """The recipe of a training run: its settings, checked and with the way to read the text decided."""
 
 import dataclasses
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,11 @@ from .readings import reading_of
 from .settings import DataSettings, ModelSettings, ReadingSettings, RunSettings, TargetSettings
 
 SIZES = ("cell_type", "embedding_size", "hidden_size", "num_hidden_layers")
+LARGE_ALPHABET = 300  # tokens; one-hot, a model of 300 has 5.1 MB and one of 3000 has 54, embedded 4.1 and 8.3
+EMBEDDING_SIZE = 128  # for a large alphabet
 DROPOUTS = ("input_dropout", "hidden_dropout", "output_dropout", "locked_dropout")
+
+logger = logging.getLogger("train")
 
 
 @dataclass
@@ -45,6 +50,14 @@ def model_config(recipe, tokenizer: PreTrainedTokenizerFast, **more: Any) -> Cha
         TrainingError: a size or a rate that no model can have.
     """
     more |= {name: getattr(recipe, name) for name in SIZES + DROPOUTS if hasattr(recipe, name)}
+    if more["embedding_size"] is None:
+        more["embedding_size"] = EMBEDDING_SIZE if len(tokenizer) > LARGE_ALPHABET else 0
+        if more["embedding_size"]:
+            logger.info(
+                "the alphabet is large (%d): characters are read as learnt vectors of %d, not one-hot",
+                len(tokenizer),
+                EMBEDDING_SIZE,
+            )
     newline = tokenizer.get_vocab().get("\n")  # words have none
     ids = {"pad_token_id": tokenizer.pad_token_id, "bos_token_id": newline, "eos_token_id": tokenizer.eos_token_id}
     try:

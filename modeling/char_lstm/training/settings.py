@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from ..paths import INTENTS
 
+TRAIN_PHRASINGS, TEST_PHRASINGS = str(INTENTS / "train.csv"), str(INTENTS / "test.csv")
+
 
 def setting(default: Any, help: str) -> Any:
     """A field with its default and its line of help."""
@@ -36,7 +38,9 @@ class ModelSettings:
         None, "Start from this model (folder or id), with its tokenizer, its sizes and its cell."
     )
     cell_type: str = setting("lstm", "The recurrent cell: lstm, gru or rnn.")
-    embedding_size: int = setting(0, "Width of the character vectors; 0: one-hot.")
+    embedding_size: int | None = setting(
+        None, "Width of the character vectors; 0: one-hot (default: one-hot, or 128 where the alphabet is large)."
+    )
     hidden_size: int = setting(256, "Units per layer.")
     num_hidden_layers: int = setting(2, "Recurrent layers.")
     input_dropout: float = setting(0.1, "Dropout on the input; with one-hot input it drops whole characters.")
@@ -106,9 +110,13 @@ GROUPS = (DataSettings, ModelSettings, ReadingSettings, TargetSettings, RunSetti
 class IntentSettings:
     """the phrasings and the model"""
 
-    train_file: str = setting(str(INTENTS / "train.csv"), "A CSV file of text and intent.")
-    test_file: str = setting(str(INTENTS / "test.csv"), "The same, with other phrasings.")
-    held_out: float = setting(0.0, "Measure on this share of the training phrasings and leave the test file alone.")
+    train_file: str = setting(TRAIN_PHRASINGS, "A CSV file of text and intent.")
+    test_file: str | None = setting(
+        None, "The same, with other phrasings (default: the packaged ones for the packaged training file, else none)."
+    )
+    held_out: float = setting(
+        0.0, "Measure on this share of the training phrasings and leave the test file alone; without a test file 0.2."
+    )
     unit: Literal["word", "char"] = setting("word", "What the model reads one at a time.")
     init_from: str | None = setting(None, "Start from this language model (folder or id): its unit, sizes and weights.")
     cell_type: str = setting("lstm", "The recurrent cell: lstm, gru or rnn.")

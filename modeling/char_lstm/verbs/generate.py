@@ -10,12 +10,13 @@ error. It needs only numpy, safetensors and tokenizers, so it starts at once.
 
 import argparse
 import random
-import re
 import secrets
 import sys
 from pathlib import Path
 
 from ..arguments import formatter
+from ..corpus.decoding import decoded_lines, uncompressed
+from ..corpus.text import Cleaning
 from ..generation_char_lstm import stream_text
 from ..loading import load_decoder
 from ..paths import packaged_model
@@ -37,10 +38,10 @@ def read_command(argv: list[str]) -> argparse.Namespace:
 
 
 def random_sentence(path: Path, tokenizer, seed: int) -> str:
-    """One sentence of a text file, normalised, with its newline."""
-    text = path.read_text(encoding="utf-8-sig", errors="replace")
-    text = re.sub(r"(?<=\S)[ \t]*\n(?=[ \t]*\S)", " ", text)  # a line break inside a paragraph ends no sentence
-    sentences = normalise(tokenizer, text).splitlines(keepends=True)
+    """One sentence of a text file, read as a corpus is and normalised, with its newline."""
+    with path.open("rb") as file:
+        text = "".join(Cleaning().blocks([decoded_lines(uncompressed(file), str(path))]))
+    sentences = [line for line in normalise(tokenizer, text).splitlines(keepends=True) if line.strip()]
     if not sentences:
         raise ValueError(f"{path} contains no sentence")
     return random.Random(seed).choice(sentences)

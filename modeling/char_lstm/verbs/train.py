@@ -34,6 +34,9 @@ def main(argv: list[str]) -> None:
         trainer = train(recipe)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("; the same command resumes from the last checkpoint") from None
+    except (MemoryError, RuntimeError) as error:
+        raise_if_out_of_memory(error, recipe)
+        raise
     if publishes and trainer.is_world_process_zero():
         publish_result(recipe)
 
@@ -50,6 +53,19 @@ def read_command(argv: list[str]):
         parser.parse_args(["--help"])
     named = parser.parse_known_args(argv)[0].config
     return parse(Recipe, __doc__, argv, **(read_recipe(named) if named else {}))
+
+
+def raise_if_out_of_memory(error: Exception, recipe) -> None:
+    from accelerate.utils.memory import should_reduce_batch_size
+
+    from ..errors import TrainingError
+
+    if isinstance(error, MemoryError) or should_reduce_batch_size(error):
+        raise TrainingError(
+            f"out of memory: lower --per_device_train_batch_size (now {recipe.per_device_train_batch_size}), "
+            f"--per_device_eval_batch_size (now {recipe.per_device_eval_batch_size}) or --row_length (now "
+            f"{recipe.row_length}), or build the corpus with a lower --max_length"
+        ) from error
 
 
 def check_publishing(recipe) -> None:

@@ -153,8 +153,8 @@ MUTATIONS = [
     Mutation(
         "a passage of 20 characters is no copy",
         "char_lstm.novelty:measure_novelty",
-        "length >= SHORTEST and",
-        "length > SHORTEST and",
+        "length >= index.shortest and",
+        "length > index.shortest and",
         "tests/test_novelty.py",
     ),
     Mutation(

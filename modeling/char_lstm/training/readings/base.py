@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast, Trainer, TrainerCallback
 
 from ...corpus.build import build_corpus, load_corpus
-from ...corpus.sequences import cut_rows, encoded_rows
+from ...corpus.sequences import cut_rows, encoded_rows, max_length_of
 from ...errors import CorpusError, TrainingError
 from ...tokenization_char_lstm import normalise
 
@@ -110,5 +110,5 @@ def reencode(split: Dataset, tokenizer: PreTrainedTokenizerFast) -> Dataset:
     text = normalise(tokenizer, "".join(split["text"]))
     if not text.strip():
         raise TrainingError("the text has no characters in the alphabet of the model to start from")
-    max_length = len(split[0]["input_ids"])
+    max_length = max_length_of(split)
     return encoded_rows(cut_rows(text, max_length), tokenizer, max_length)

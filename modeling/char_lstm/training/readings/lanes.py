@@ -44,7 +44,8 @@ class LaneReading(Reading):
 
     def begin_step(self, inputs: dict) -> dict:
         carried = {"past_key_values": self.carried.state, "use_cache": True}
-        return inputs | carried | {"shift_labels": inputs["labels"]}
+        labels = inputs["labels"][:, 1:].contiguous()  # (batch, time)
+        return inputs | carried | {"labels": labels, "shift_labels": labels}
 
     def end_step(self, outputs) -> None:
         self.carried.keep(outputs.past_key_values)
@@ -53,8 +54,9 @@ class LaneReading(Reading):
 class Lanes(torch.utils.data.Dataset):
     """A text in `lanes` stretches, read side by side, `length` characters a batch: row `step * lanes + lane`.
 
-    Labels are the next characters, (time,), already shifted. The last lane begins a little early, so that all have
-    one length; `soft_targets` are those of `Sentences`.
+    Labels are the next characters, already shifted, after one place without a label, (1 + time,): the library counts
+    all but the first. The last lane begins a little early, so that all have one length; `soft_targets` are those of
+    `Sentences`.
     """
 
     def __init__(self, rows: Dataset, lanes: int, length: int, soft_targets: np.ndarray | None = None):
@@ -72,6 +74,7 @@ class Lanes(torch.utils.data.Dataset):
         start, end = self.starts[lane] + step * self.length, self.starts[lane] + self.lane_length
         span = slice(start, min(start + self.length, end))
         input_ids, labels = self.ids[:-1][span], self.ids[1:][span]
+        labels = torch.cat([labels.new_tensor([-100]), labels])
         row = {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids), "labels": labels}
         if self.soft_targets is not None:
             row["soft_targets"] = torch.from_numpy(self.soft_targets[span]).float()  # (time, vocab)

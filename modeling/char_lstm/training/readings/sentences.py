@@ -53,11 +53,9 @@ class Sentences(torch.utils.data.Dataset):
 
     def __getitem__(self, span: tuple[int, int]) -> dict[str, torch.Tensor]:
         first, last = span
-        rows = self.rows[first : max(last, first + 1)]["input_ids"]  # (sentences, max_length)
-        kept = torch.arange(rows.shape[1]) <= self.lengths[first : first + len(rows)].unsqueeze(1)
-        kept[1:, 0] = False  # one newline in front is enough
-        kept[last - first :, 1:] = False  # and all there is of a row of no sentence
-        input_ids = rows[kept]  # (time,)
+        rows = self.rows[first : max(last, first + 1)]["input_ids"]  # (sentences, time), each with a newline in front
+        real = [row[1 : 1 + length] for row, length in zip(rows, self.lengths[first:last].tolist(), strict=False)]
+        input_ids = torch.cat([rows[0][:1], *real])  # (time,): one newline is enough, and all of a row of no sentence
         row = {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids)}
         if self.soft_targets is not None:
             start = int(self.ends[first] - self.lengths[first])

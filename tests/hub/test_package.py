@@ -31,6 +31,12 @@ def packaged(run, tmp_path):
     return tmp_path / "mine"
 
 
+def test_a_model_is_packaged_where_no_folder_is_yet(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cli.run("package", ["--run", str(run), "--output_dir", "new/mine"])
+    load(tmp_path / "new" / "mine")
+
+
 def test_a_packaged_model_holds_all_that_a_hub_repository_needs_and_nothing_else(packaged):
     assert {file.name for file in packaged.iterdir()} == {
         *("config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"),

@@ -16,6 +16,8 @@ import numpy as np
 import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict, load_dataset, load_from_disk
 from datasets.exceptions import DatasetGenerationError
+from datasets.utils import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 from transformers import PreTrainedTokenizerFast
 
 from ..errors import CorpusError
@@ -85,7 +87,8 @@ def read_blocks(unwrap: str, **source) -> Iterator[dict[str, str]]:
 def store_blocks(work: str, **options) -> Dataset:
     """The cleaned blocks of a source, on disk."""
     try:
-        return Dataset.from_generator(read_blocks, gen_kwargs=options, cache_dir=work)
+        with logging_redirect_tqdm(tqdm_class=tqdm):  # what is said has a line of its own
+            return Dataset.from_generator(read_blocks, gen_kwargs=options, cache_dir=work)
     except DatasetGenerationError as error:
         raise error.__cause__ from None
 

@@ -56,6 +56,7 @@ def read_command(argv: list[str]):
 
 
 def raise_if_out_of_memory(error: Exception, recipe) -> None:
+    """Raises TrainingError, which names what to lower."""
     from accelerate.utils.memory import should_reduce_batch_size
 
     from ..errors import TrainingError
@@ -63,8 +64,9 @@ def raise_if_out_of_memory(error: Exception, recipe) -> None:
     if isinstance(error, MemoryError) or should_reduce_batch_size(error):
         raise TrainingError(
             f"out of memory: lower --per_device_train_batch_size (now {recipe.per_device_train_batch_size}), "
-            f"--per_device_eval_batch_size (now {recipe.per_device_eval_batch_size}) or --row_length (now "
-            f"{recipe.row_length}), or build the corpus with a lower --max_length"
+            f"--per_device_eval_batch_size (now {recipe.per_device_eval_batch_size}), --row_length (now "
+            f"{recipe.row_length}) or --hidden_size (now {recipe.hidden_size}), or build the corpus with a lower "
+            "--max_length"
         ) from error
 
 

@@ -33,9 +33,9 @@ MUTATIONS = [
     ),
     Mutation(
         "the licence after the last block kept",
-        "char_lstm.corpus.text:clean_blocks",
-        "        if footer:\n            break\n",
-        "",
+        "char_lstm.corpus.text:Cleaning.cut_books",
+        "bool(rest), ",
+        "False, ",
         "tests/corpus/test_build.py::TestALongText",
     ),
     Mutation(
@@ -90,8 +90,8 @@ MUTATIONS = [
     Mutation(
         "a stream is not cleaned",
         "char_lstm.corpus.stream:Documents.blocks",
-        "yield from clean_blocks(cut_blocks(lines))",
-        "yield from cut_blocks(lines)",
+        "yield from Cleaning().blocks(document.lines for document in self.parts[file]())",
+        "yield from (''.join(document.lines) for document in self.parts[file]())",
         "tests/corpus/test_stream.py::test_a_stream_of_a_text_has_the_rows_of_its_stored_corpus",
     ),
 ]

@@ -46,7 +46,7 @@ test: setup  ## the fast tests, in two processes
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --quiet $(ARGS)
 
 library: .venv/library.done  ## the tests of transformers itself, of a model and of a tokenizer, on ours
-	@RUN_SLOW=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --quiet -m library tests/library $(ARGS)
+	@RUN_SLOW=1 OMP_NUM_THREADS=1 PYTHONPATH=.venv/library $(BIN)/python -m pytest --quiet -m library tests/library $(ARGS)
 
 publish: setup  ## model, corpus and Space to the Hub; ARGS="--model ... --repo_id ..." goes to the verb
 	@$(BIN)/char-lstm publish $(ARGS)

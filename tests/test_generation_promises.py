@@ -153,7 +153,7 @@ class TestRefusals:
     def test_a_cache_of_keys_and_values(self, write):
         keys_and_values = DynamicCache()
         keys_and_values.update(torch.zeros(2, 1, 1, 4), torch.zeros(2, 1, 1, 4), 0)
-        with pytest.raises((TypeError, ValueError), match="state"):
+        with pytest.raises((TypeError, ValueError), match="no keys and values"):
             write(past_key_values=keys_and_values)
 
     def test_group_beam_search(self, write):

@@ -1,8 +1,8 @@
 """Tries every client of tests/test_works_with.py with the versions installed here, and writes down what came of each.
 
-python tests/works_with.py newest    # in the environment of constraints.txt
-python tests/works_with.py oldest    # in that of constraints_oldest.txt; `oldest -k peft` tries peft alone anew
-python scripts/benchmark.py tables   # docs/works-with.md from both
+python -m tests.works_with newest    # in the environment of constraints.txt
+python -m tests.works_with oldest    # in that of constraints_oldest.txt; `oldest -k peft` tries peft alone anew
+python scripts/benchmark.py tables     # docs/works-with.md from both
 """
 
 import json
@@ -11,6 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+
+from scripts.benchmarks.common import machine
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "scripts" / "results" / "works_with.json"
@@ -38,9 +40,6 @@ class Outcomes:
 
 
 def main(which: str, *options: str) -> int:
-    sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
-    from benchmarks.common import machine
-
     outcomes = Outcomes()
     tests = str(ROOT / "tests" / "test_works_with.py")
     status = pytest.main(["--quiet", "-m", "client", tests, *options], plugins=[outcomes])

@@ -152,17 +152,6 @@ def shakespeare_table() -> str:
     return table("epochs | seconds | nats per character | bits", rows)
 
 
-def languages_table() -> str:
-    """Each language beside the best of the file compressors."""
-    results, rows = results_of("languages"), []
-    for name, row in zip(results["figures"], results["languages"].values(), strict=True):
-        bits = row["compressed_bits_per_char"]
-        best = min(bits, key=bits.get)
-        rows.append([name, row["alphabet"], *formatted(row, "seconds", "bits_per_char"), f"{bits[best]:.3f} ({best})"])
-    header = "language | alphabet | seconds | bits per character | the best of gzip, bz2 and xz"
-    return table(header, rows, results["machine"])
-
-
 def names_table() -> str:
     """How well held-out names are predicted."""
     results, shown = results_of("names"), ("parameters", "nats_per_char", "processor_seconds")
@@ -252,7 +241,6 @@ TABLES = {
     "memory": memory_table,
     "quality": quality_table,
     "shakespeare": shakespeare_table,
-    "languages": languages_table,
     "names": names_table,
     "temperatures": temperatures_table,
     "watch it learn": watch_it_learn,

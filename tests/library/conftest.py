@@ -17,7 +17,6 @@ FETCHED = ROOT / ".venv" / "library"
 MISSING = {"generation.test_utils": "GenerationTesterMixin", "exporters.test_export": "ExportTesterMixin"}
 
 collect_ignore_glob = [] if FETCHED.exists() else ["test_*.py"]
-sys.path.append(str(FETCHED))
 for name, mixin in MISSING.items():
     stand_in = ModuleType(f"transformers_tests.{name}")
     setattr(stand_in, mixin, type(mixin, (), {}))

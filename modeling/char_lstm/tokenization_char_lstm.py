@@ -109,8 +109,6 @@ def build_tokenizer(
         unit: "char", or "word" for whatever stands between white space. Raises ValueError if it is another.
         eos_token: of characters: a special token, id 2, that ends each text of a list; a newline then starts each.
     """
-    from transformers import PreTrainedTokenizerFast
-
     if unit not in ("char", "word"):
         raise ValueError(f'unit must be "char" or "word", got {unit!r}')
     fold_some = partial(fold, lowercase=lowercase, strip_punctuation=strip_punctuation)
@@ -118,35 +116,51 @@ def build_tokenizer(
     if strip_punctuation and not strip_accents and accents_are_foreign(*count_accents("".join(folded))):
         folded, strip_accents = [fold_some(text, strip_accents=True) for text in folded], True
     if unit == "char":
-        backend = _reader_of_characters(folded, lowercase, strip_punctuation, strip_accents, eos_token)
-    else:
-        words = set().union(*(text.split() for text in folded))
-        backend = Tokenizer(_word_level([PAD_TOKEN, UNKNOWN_WORD], words, unknown=UNKNOWN_WORD))
-        backend.normalizer = _normalizer(lowercase, strip_punctuation, strip_accents)
-        backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend,
-        pad_token=PAD_TOKEN,
-        eos_token=(eos_token or PAD_TOKEN) if unit == "char" else None,
-        unk_token=None if unit == "char" else UNKNOWN_WORD,
-        padding_side="left",
-        clean_up_tokenization_spaces=False,
-        model_input_names=["input_ids", "attention_mask"],
-    )
+        return tokenizer_of(
+            set().union(*folded),
+            lowercase=lowercase,
+            strip_punctuation=strip_punctuation,
+            strip_accents=strip_accents,
+            eos_token=eos_token,
+        )
+    words = set().union(*(text.split() for text in folded))
+    backend = Tokenizer(_word_level([PAD_TOKEN, UNKNOWN_WORD], words, unknown=UNKNOWN_WORD))
+    backend.normalizer = _normalizer(lowercase, strip_punctuation, strip_accents)
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return _wrapped(backend, eos_token=None, unk_token=UNKNOWN_WORD)
 
 
-def _reader_of_characters(
-    folded: list[str], lowercase: bool, strip_punctuation: bool, strip_accents: bool, eos_token: str | None
-) -> Tokenizer:
-    alphabet = ({NEWLINE, " "} if strip_punctuation else {NEWLINE}).union(*folded)
+def tokenizer_of(
+    alphabet: Iterable[str],
+    *,
+    lowercase: bool,
+    strip_punctuation: bool,
+    strip_accents: bool,
+    eos_token: str | None = None,
+):
+    """The tokenizer that `build_tokenizer` makes of texts which, once folded, have this alphabet."""
+    characters = ({NEWLINE, " "} if strip_punctuation else {NEWLINE}).union(alphabet)
     first = [PAD_TOKEN, NEWLINE, *filter(None, [eos_token])]
-    backend = Tokenizer(_word_level(first, alphabet, unknown=PAD_TOKEN))  # no text is unknown
-    backend.normalizer = _normalizer(lowercase, strip_punctuation, strip_accents, alphabet)
+    backend = Tokenizer(_word_level(first, characters, unknown=PAD_TOKEN))  # no text is unknown
+    backend.normalizer = _normalizer(lowercase, strip_punctuation, strip_accents, characters)
     backend.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")
     backend.decoder = decoders.Fuse()
     if eos_token:
         backend.post_processor = processors.TemplateProcessing([NEWLINE, "$A"], special_tokens=[(NEWLINE, 1)])
-    return backend
+    return _wrapped(backend, eos_token=eos_token or PAD_TOKEN, unk_token=None)
+
+
+def _wrapped(backend: Tokenizer, **special_tokens: str | None):
+    from transformers import PreTrainedTokenizerFast
+
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        pad_token=PAD_TOKEN,
+        padding_side="left",
+        clean_up_tokenization_spaces=False,
+        model_input_names=["input_ids", "attention_mask"],
+        **special_tokens,
+    )
 
 
 def end_of_item(tokenizer) -> str:

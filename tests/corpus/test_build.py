@@ -453,3 +453,16 @@ def test_verse_with_its_marks_comes_through_character_for_character(tmp_path):
     verse = REAL / "tinyshakespeare.txt"
     corpus = build_corpus(tmp_path / "verse", text=str(verse), keep_punctuation=True, keep_case=True)
     assert "".join(texts(corpus)) == verse.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("sequence", ["sentence", "item"])
+def test_what_only_stands_beside_letters_is_in_the_alphabet_too(tmp_path, sequence):
+    """A joiner, and a mark that would meet another letter in a sorted alphabet."""
+    lines = ["می\u200cروم", "n\u0304 \u0301 n", "نان"]
+    (tmp_path / "text.txt").write_text("\n".join(lines), encoding="utf-8")
+    corpus = build_corpus(tmp_path / "corpus", text=tmp_path / "text.txt", sequence=sequence)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "corpus")
+    assert {"\u200c", "\u0304", "\u0301"} <= tokenizer.get_vocab().keys()
+    for split in corpus.values():
+        for row in split:
+            assert tokenizer.pad_token_id not in row["input_ids"][: row["length"]]

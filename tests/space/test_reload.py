@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 from gradio_client import Client
+from gradio_client.exceptions import AppError
 
 from tests.conftest import ROOT
 
@@ -43,7 +44,7 @@ def wait_for(seen, seconds=120):
         try:
             if value := seen():
                 return value
-        except httpx.TransportError:
+        except (httpx.TransportError, AppError):  # it starts, or reloads
             pass
         time.sleep(1)
     raise TimeoutError
@@ -54,8 +55,12 @@ def test_a_change_of_a_file_is_on_the_page_which_goes_on_writing(reloading, tmp_
     def title():
         return httpx.get(f"{reloading}config").json()["title"]
 
+    def writes():
+        return len(Client(reloading, verbose=False).predict("Alice was", seed=7, api_name="/generate")) == 500
+
     assert wait_for(title) == "char-lstm: 500 characters"
+    assert wait_for(writes)
     app = tmp_path / "space" / "app.py"
     app.write_text(app.read_text(encoding="utf-8").replace("char-lstm: 500 characters", "another title"), "utf-8")
     assert wait_for(lambda: app.touch() or title() == "another title")  # touched until somebody watches
-    assert len(Client(reloading, verbose=False).predict("Alice was", seed=7, api_name="/generate")) == 500
+    assert wait_for(writes)

@@ -22,7 +22,7 @@ from transformers import PreTrainedTokenizerFast
 
 from ..errors import CorpusError
 from ..files import replaced_folder
-from ..tokenization_char_lstm import END_OF_ITEM, accents_are_foreign, build_tokenizer, count_accents, fold
+from ..tokenization_char_lstm import END_OF_ITEM, accents_are_foreign, count_accents, fold, tokenizer_of
 from .decoding import logger
 from .items import MOST_HELD_OUT, alphabet_of, choose_items, longest_row, read_filled_items, trim_item
 from .sequences import MAX_LENGTH, ROWS_AT_ONCE, cut_rows, encode_rows, features_of, fold_in_place, lengths_of
@@ -67,14 +67,14 @@ def build_corpus(
         if sequence == "item":
             folded = fold_all(store(read_filled_items, work, **source), fold_items, ROWS_AT_ONCE, folding)
             rows = choose_items(folded.select_columns("text"), max_length)
-            tokenizer = build_tokenizer(alphabet_of(rows), **folding, eos_token=END_OF_ITEM)
+            tokenizer = tokenizer_of(alphabet_of(rows), **folding, eos_token=END_OF_ITEM)
             max_length, splits = longest_row(rows), split_rows(rows, MOST_HELD_OUT)
         else:
             max_length = max_length or MAX_LENGTH
             folded = fold_all(store(read_blocks, work, unwrap=unwrap, **source), fold_block, 1, folding)
             if not "".join(folded["alphabet"]).strip():
                 raise CorpusError("nothing is left of the text after normalising: it holds no letter or digit")
-            tokenizer = build_tokenizer(folded["alphabet"], **folding)
+            tokenizer = tokenizer_of("".join(folded["alphabet"]), **folding)
             rows = in_parallel(folded, cut_block, fn_kwargs={"max_length": max_length, "sequence": sequence})
             splits = split_rows(rows)
         save_splits(splits, rows, tokenizer, max_length if pads(rows, pad_to_max_length) else None, folder)
@@ -118,9 +118,10 @@ def fold_all(texts: Dataset, function: Callable, batch_size: int, folding: dict[
     folded = in_parallel(texts, function, **options)
     say_what_is_forgotten(folded, **folding)
     accents, letters = sum(folded["accents"]), sum(folded["letters"])
-    if accents and folding["strip_punctuation"] and accents_are_foreign(accents, letters):
+    if folding["strip_punctuation"] and not folding["strip_accents"] and accents_are_foreign(accents, letters):
         folding["strip_accents"] = True
-        folded = in_parallel(folded, function, **options)
+        if accents:
+            folded = in_parallel(folded, function, **options)
     return folded
 
 

@@ -15,7 +15,7 @@ DATASET ?= data/alice
 ARGS ?=
 TRANSFORMERS := $(subst ==,-,$(shell grep ^transformers== constraints.txt))
 
-.PHONY: help setup generate train space test library lint benchmark publish wheel audit
+.PHONY: help setup generate train space test upstream lint benchmark publish wheel audit
 .DELETE_ON_ERROR:
 
 generate: .venv/generate.done  ## 500 characters from the packaged Alice; ARGS="--seed 7" goes to the verb
@@ -45,8 +45,8 @@ space: setup  ## the Space, on http://127.0.0.1:7860; MODEL_ID=runs/mine make sp
 test: setup  ## the fast tests, in two processes
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --quiet $(ARGS)
 
-library: .venv/library.done  ## the tests of transformers itself, of a model and of a tokenizer, on ours
-	@RUN_SLOW=1 OMP_NUM_THREADS=1 PYTHONPATH=.venv/library $(BIN)/python -m pytest --quiet -m library tests/library $(ARGS)
+upstream: .venv/upstream.done  ## the tests of transformers itself, of a model and of a tokenizer, on ours
+	@RUN_SLOW=1 OMP_NUM_THREADS=1 PYTHONPATH=.venv/upstream $(BIN)/python -m pytest --quiet -m upstream tests/upstream $(ARGS)
 
 publish: setup  ## model, corpus and Space to the Hub; ARGS="--model ... --repo_id ..." goes to the verb
 	@$(BIN)/char-lstm publish $(ARGS)
@@ -91,9 +91,9 @@ setup: .venv/setup.done  ## everything needed for development, into .venv
 	@$(INSTALL) --editable ".[lint,test]" >&2
 	@touch $@ .venv/generate.done
 
-.venv/library.done: constraints.txt .venv/setup.done
-	@rm -rf .venv/library && mkdir -p .venv/library/transformers_tests
-	@$(PIP) download --no-deps --no-binary transformers --dest .venv/library $(subst -,==,$(TRANSFORMERS))
-	@tar -xzf .venv/library/$(TRANSFORMERS).tar.gz -C .venv/library/transformers_tests --strip-components 2 \
+.venv/upstream.done: constraints.txt .venv/setup.done
+	@rm -rf .venv/upstream && mkdir -p .venv/upstream/transformers_tests
+	@$(PIP) download --no-deps --no-binary transformers --dest .venv/upstream $(subst -,==,$(TRANSFORMERS))
+	@tar -xzf .venv/upstream/$(TRANSFORMERS).tar.gz -C .venv/upstream/transformers_tests --strip-components 2 \
 		$(TRANSFORMERS)/tests
 	@touch $@

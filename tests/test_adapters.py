@@ -6,6 +6,7 @@ import torch
 from peft import LoraConfig
 
 from char_lstm import CharLstmForCausalLM
+from tests.conftest import learn
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
@@ -16,13 +17,7 @@ def test_lora_by_one_line_trains_the_recurrent_weights_saves_loads_and_merges(ma
     ids = tokenizer("the sea the sea the sea", return_tensors="pt").input_ids
 
     adapted = peft.get_peft_model(model, LoraConfig(target_parameters=["weight_ih_l0", "weight_hh_l0"]))
-    optimizer = torch.optim.Adam([weight for weight in adapted.parameters() if weight.requires_grad], lr=0.02)
-    losses = []
-    for _ in range(30):
-        losses.append(adapted(ids, labels=ids).loss)
-        losses[-1].backward()
-        optimizer.step()
-        optimizer.zero_grad()
+    losses = learn(adapted, ids)
     assert losses[-1] < 0.8 * losses[0]
     adapted.save_pretrained(tmp_path / "adapter")
     after = adapted(ids).logits

@@ -1,6 +1,6 @@
 """What transformers' GenerationTesterMixin promises of `generate`, under its names, for every cell type.
 
-The source distribution of transformers has its tests of models (`make library`), not those of generation.
+The source distribution of transformers has its tests of models (`make upstream`), not those of generation.
 """
 
 import pytest

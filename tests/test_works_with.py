@@ -28,7 +28,7 @@ from char_lstm.hub import export
 from char_lstm.state_char_lstm import RecurrentCache
 from char_lstm.training.evaluation import score_carried
 from scripts.benchmarks.serving import connected, served
-from tests.conftest import ALICE, INTENTS, ROOT
+from tests.conftest import ALICE, INTENTS, ROOT, learn
 from tests.stand_in import running_hub
 
 client = pytest.mark.client
@@ -190,13 +190,7 @@ def test_peft_lora_by_target_parameters(model, tokenizer):
     assert all("lora" in name for name, weight in adapted.named_parameters() if weight.requires_grad)
     torch.testing.assert_close(adapted(ids).logits, expected)
 
-    optimizer = torch.optim.Adam([weight for weight in adapted.parameters() if weight.requires_grad], lr=0.02)
-    losses = []
-    for _ in range(30):
-        losses.append(adapted(ids, labels=ids).loss)
-        losses[-1].backward()
-        optimizer.step()
-        optimizer.zero_grad()
+    losses = learn(adapted, ids)
     assert losses[-1] < 0.7 * losses[0]
     after = adapted(ids).logits
     merged = adapted.merge_and_unload()

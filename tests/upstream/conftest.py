@@ -1,4 +1,4 @@
-"""Makes transformers' own tests importable as `transformers_tests`: `make library` fetches them with its source.
+"""Makes transformers' own tests importable as `transformers_tests`: `make upstream` fetches them with its source.
 
 The source distribution lacks `tests/generation` and `tests/exporters`, which the tests of models inherit from. Empty
 classes stand in for theirs; tests/test_generation_promises.py and tests/test_works_with.py promise what they would.
@@ -11,9 +11,9 @@ from types import ModuleType
 import pytest
 
 from tests.conftest import ROOT
-from tests.library.skipped import SKIPPED
+from tests.upstream.skipped import SKIPPED
 
-FETCHED = ROOT / ".venv" / "library"
+FETCHED = ROOT / ".venv" / "upstream"
 MISSING = {"generation.test_utils": "GenerationTesterMixin", "exporters.test_export": "ExportTesterMixin"}
 
 collect_ignore_glob = [] if FETCHED.exists() else ["test_*.py"]
@@ -30,8 +30,8 @@ def reason_to_skip(item) -> str | None:
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        if "tests/library/" in item.path.as_posix():
-            item.add_marker(pytest.mark.library)
+        if "tests/upstream/" in item.path.as_posix():
+            item.add_marker(pytest.mark.upstream)
             if reason := reason_to_skip(item):
                 item.add_marker(pytest.mark.skip(reason=reason))
 
@@ -42,5 +42,5 @@ def pytest_runtest_makereport(item, call):
     report = yield
     if report.skipped and not reason_to_skip(item):
         report.outcome = "failed"
-        report.longrepr = f"{item.name} skips itself, and tests/library/skipped.py does not say why"
+        report.longrepr = f"{item.name} skips itself, and tests/upstream/skipped.py does not say why"
     return report

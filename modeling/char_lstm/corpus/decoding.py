@@ -48,7 +48,7 @@ def decoded_lines(file: IO[bytes], name: str, encoding: str | None = None) -> It
     """The lines of a file, whatever its line breaks; broken characters are left out, and said with their lines.
 
     Raises:
-        CorpusError: the file holds no text, or its encoding is unknown.
+        CorpusError: the file holds no text, its encoding is unknown, or most of it is broken in its encoding.
     """
     encoding = encoding or encoding_of(file, name)
     file.seek(0)
@@ -56,13 +56,16 @@ def decoded_lines(file: IO[bytes], name: str, encoding: str | None = None) -> It
         text = TextIOWrapper(file, encoding, errors="mark_bad")
     except LookupError as error:
         raise CorpusError(f"--encoding {encoding}: no such encoding; cp1252, for example, is Windows's") from error
-    bad, lines = 0, []
+    characters, bad, lines = 0, 0, []
     for number, line in enumerate(text, 1):
         if BAD in line:
             bad += line.count(BAD)
             lines.append(str(number))
             line = line.replace(BAD, "")
+        characters += len(line)
         yield line.removeprefix("\ufeff") if number == 1 else line
+    if bad > characters:
+        raise CorpusError(f"{name} is not {encoding}: {bad} characters of it are broken; say its --encoding")
     if bad:
         shown = ", ".join(lines[:10]) + (", ..." if len(lines) > 10 else "")
         logger.warning("left out %d characters of %s that are broken in %s, in line %s", bad, name, encoding, shown)

@@ -28,13 +28,7 @@ LANGUAGES = {
     "zh": ("Chinese", "Han"),
 }
 COMPRESSORS = {"gzip": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
-SETTINGS = {  # as many steps for a short text as for a long one, and dropout against reading it often
-    "config": "shakespeare.yaml",
-    "max_steps": 2500,
-    "hidden_dropout": 0.1,
-    "input_dropout": 0.1,
-    "output_dropout": 0.2,
-}
+SETTINGS = {"config": "shakespeare.yaml", "max_steps": 6000, "ngram_smoothing": 0.8}
 
 
 def added_bits(compress: Callable[[bytes], bytes], known: str, new: str) -> float:

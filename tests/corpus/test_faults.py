@@ -61,7 +61,7 @@ def test_unwrapping_of_prose_is_said_and_can_be_chosen(tmp_path, caplog):
         caplog.clear()
         corpus = build_corpus(tmp_path / "corpus", text=tmp_path / "text", unwrap=unwrap, **KEPT)
         joined[unwrap] = rows_of(corpus)
-        assert ("at 18 line breaks; --unwrap never keeps them" in caplog.text) == (unwrap != "never")
+        assert ("at 18 line breaks; char-lstm build --unwrap never keeps them" in caplog.text) == (unwrap != "never")
     assert joined["auto"] == joined["always"] == "\n\n".join([PROSE] * 9) + "\n"
     assert joined["never"] == wrapped
     assert clean(CODE, "always").count("\n") == 1

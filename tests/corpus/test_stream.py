@@ -58,7 +58,7 @@ def open_stream(name, tokenizer, column="text", **options) -> TextStream:
 
 
 def rows_of(stream) -> list[str]:
-    return [row for _, rows in stream.rows(Place(0)) for row in rows]
+    return [row for _, rows, _ in stream.rows(Place(0)) for row in rows]
 
 
 def stored_rows(folder, **source) -> tuple[list[str], object]:
@@ -122,7 +122,7 @@ def test_every_sentence_is_read_once_by_all_readers_together(files, tokenizer, p
 
 def test_files_come_in_another_order_each_time(files, tokenizer):
     stream = open_stream(files / "*.txt", tokenizer)
-    first, second = ([rows for _, rows in stream.rows(Place(0, times))] for times in (0, 1))
+    first, second = ([rows for _, rows, _ in stream.rows(Place(0, times))] for times in (0, 1))
     assert first != second
     assert sorted(first) == sorted(second)
 
@@ -136,7 +136,7 @@ def test_a_stream_goes_on_with_the_same_batches_after_a_stop(files, tokenizer, t
     stream = open_stream(files / "*.txt", tokenizer, workers=workers)
     expected = [batch["input_ids"] for batch in islice(batches(stream), read + 9)][read:]
     for batch in islice(batches(stream), read):
-        stream.note(batch["place"])
+        stream.note(batch)
     stream.save(tmp_path)
 
     resumed = open_stream(files / "*.txt", tokenizer, workers=workers)
@@ -151,7 +151,7 @@ def test_a_stream_ends_with_the_run(files, tokenizer, workers):
     batches = list(DataLoader(stream, batch_size=None, num_workers=workers))
     assert len(batches) == 11 == len(stream)
     for batch in batches[:4]:
-        stream.note(batch["place"])
+        stream.note(batch)
     assert len(list(DataLoader(stream, batch_size=None, num_workers=workers))) == 7
 
 

@@ -151,6 +151,24 @@ def test_each_file_of_a_folder_or_a_pattern_is_cleaned_by_itself(tmp_path):
     assert rows_of(build_corpus(tmp_path / "corpus", dataset_name=str(folder / "more"), **KEPT)) == expected[2]
 
 
+def test_a_stray_table_among_texts_or_text_among_tables_is_left_out_and_named(tmp_path, caplog):
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    for name in ("a.txt", "b.txt"):
+        (folder / name).write_text(f"From {name}\n")
+    (folder / "INDEX.tsv").write_text("text\tpages\nFrom the index\t3\n")
+    for source in (folder, folder / "*"):
+        caplog.clear()
+        assert list(read_items(text=source)) == ["From a.txt", "From b.txt"]
+        assert caplog.messages == [f"reading 2 texts of {source}, each by itself; left out 1 tables: INDEX.tsv"]
+    (folder / "more.csv.gz").write_bytes(gzip.compress(b"text\nFrom a zip\n"))
+    with pytest.raises(CorpusError, match=r"holds as many texts as tables, 2; name one kind, as in 'poems/\*\.txt'"):
+        list(read_items(text=folder))
+    (folder / "rows.jsonl").write_text('{"text": "From a record"}\n')
+    assert list(read_items(text=folder)) == ["From the index", "From a zip", "From a record"]
+    assert caplog.messages[-1].endswith("left out 2 texts: a.txt, b.txt")
+
+
 @pytest.mark.parametrize("zipped", [False, True])
 @pytest.mark.parametrize("kind", ["csv", "tsv", "semicolons.csv", "jsonl", "parquet"])
 def test_a_column_of_a_table_is_read_and_every_row_is_a_document(tmp_path, kind, zipped, caplog):

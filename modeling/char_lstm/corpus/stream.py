@@ -91,8 +91,8 @@ class TextStream(torch.utils.data.IterableDataset):
     def __post_init__(self):
         own = max(self.workers, 1)
         self.readers, self.read = own * self.processes, 0
-        self.counts: Counter[str] = Counter()  # of the characters read, and of what `Cleaning` changed
-        self.lacking: Counter[str] = Counter()  # of the characters that the alphabet lacks
+        self.counts: Counter[str] = Counter()  # of what was trained on, as `count_losses` counts
+        self.uncarried: Counter[str] = Counter()  # of what was read since
         self.places = deque((Place(self.process * own + worker) for worker in range(own)), maxlen=own)
 
     def __len__(self) -> int:
@@ -107,20 +107,20 @@ class TextStream(torch.utils.data.IterableDataset):
     def read_on(self, place: Place) -> Iterator[dict]:
         for times in count(place.times):
             empty = True
-            for here, rows, counts in self.rows(place if times == place.times else Place(place.reader, times)):
+            for here, rows in self.rows(place if times == place.times else Place(place.reader, times)):
                 batches = self.batches_of(rows, Random(repr((self.seed, *here[1:4]))).getrandbits(32))
                 for number, batch in islice(enumerate(batches, 1), here.batch, None):
                     empty = False
-                    yield batch | {"place": here._replace(batch=number), "counts": counts if number == 1 else None}
+                    yield batch | {"place": here._replace(batch=number), "counts": self.carry()}
             if empty and times > place.times:
                 raise CorpusError(
                     f"{self.documents.name} is too short for a stream: after what is held out, reader "
                     f"{place.reader + 1} of {self.readers} (the workers of every process) found nothing. "
-                    "Use fewer readers, more files, or a corpus built by build_corpus.py."
+                    "Use fewer readers, more files, or a corpus built by char-lstm build."
                 )
 
-    def rows(self, start: Place) -> Iterator[tuple[Place, list[str], tuple[dict[str, int], dict[str, int]]]]:
-        """The rows of a reader's blocks, from a place on to the end of the text, with what `note` counts of each."""
+    def rows(self, start: Place) -> Iterator[tuple[Place, list[str]]]:
+        """The rows of a reader's blocks, from a place on to the end of the text; counts what is lost of each."""
         order = list(range(self.documents.files))
         Random(repr((self.seed, start.times))).shuffle(order)
         has_files, cleaning = len(order) >= self.readers, Cleaning()
@@ -128,53 +128,56 @@ class TextStream(torch.utils.data.IterableDataset):
             if has_files and place % self.readers != start.reader:
                 continue
             for block, text in enumerate(self.documents.blocks(file, cleaning)):
-                is_own = has_files or (place + block) % self.readers == start.reader
+                is_own, changed = has_files or (place + block) % self.readers == start.reader, cleaning.take_counts()
                 if (place, block) < (start.file, start.block) or not is_own:
-                    cleaning.take_counts()  # another reader's, or counted before
                     continue
+                self.count_losses(text, changed)
                 batch = start.batch if (place, block) == (start.file, start.block) else 0
                 is_held_out = self.hold_out and (file, block) == (0, 0)
                 if not is_held_out and (rows := self.cut(text, block)):
-                    counts = cleaning.take_counts() | {"read": len(text)}
-                    yield (
-                        Place(start.reader, start.times, place, block, batch),
-                        rows,
-                        (counts, self.count_lacking(text)),
-                    )
+                    yield Place(start.reader, start.times, place, block, batch), rows
 
     def cut(self, text: str, block: int) -> list[str]:
         """The rows of a block, by its number in its file."""
         normalise = self.tokenizer.backend_tokenizer.normalizer.normalize_str
         return cut_rows(fold_in_place(normalise, text, block), self.max_length)
 
-    def count_lacking(self, text: str) -> dict[str, int]:
-        """How often each character stands in a text that the alphabet lacks."""
-        lacking, composed = characters_lacking(self.tokenizer.backend_tokenizer, text), normalize("NFC", text)
-        return {character: composed.count(character) for character in lacking}
+    def count_losses(self, text: str, changed: Mapping[str, int]) -> None:
+        """Counts a block's characters, what cleaning changed in it, and each character that the alphabet lacks."""
+        composed = normalize("NFC", text)
+        lacking = characters_lacking(self.tokenizer.backend_tokenizer, composed)
+        self.uncarried.update({character: composed.count(character) for character in lacking})
+        self.uncarried.update(changed, read=len(text))
+
+    def carry(self) -> dict[str, int]:
+        """What was counted since the last call, for a batch to bring to the process that trains."""
+        counts, self.uncarried = self.uncarried, Counter()
+        return dict(counts)
 
     def first_rows(self) -> list[str]:
         """The rows of the first block; says what the alphabet lacks of it."""
         text = next(self.documents.blocks(0), "")
+        self.count_losses(text, {})
+        losses = self.carry()
         if self.process == 0:
-            self.say(f"the first {len(text):,} characters", {}, self.count_lacking(text))
+            self.say(f"the first {len(text):,} characters", losses)
         return self.cut(text, 0)
 
     def note(self, batch: dict) -> None:
         """Takes from a batch that is used what it says of its reader; workers have read some further ones."""
         self.places.append(batch.pop("place"))
         self.read += 1
-        for counter, counts in zip((self.counts, self.lacking), batch.pop("counts") or (), strict=False):
-            counter.update(counts)
+        self.counts.update(batch.pop("counts"))
 
     def report(self) -> None:
         """Says what of the text that this process has read was changed or left out."""
         reader = f" by process {self.process + 1} of {self.processes}" if self.processes > 1 else ""
-        self.say(f"{self.counts['read']:,} characters read{reader}", self.counts, self.lacking)
+        self.say(f"{self.counts['read']:,} characters read{reader}", self.counts)
 
-    def say(self, part: str, counts: Mapping[str, int], lacking: Mapping[str, int]) -> None:
-        changes = changes_in_words(counts)
-        if number := sum(lacking.values()):
-            changes.append(f"left out {number:,} characters that the alphabet lacks: {list_some(sorted(lacking), ' ')}")
+    def say(self, part: str, counts: Mapping[str, int]) -> None:
+        changes, lacking = changes_in_words(counts), sorted(key for key in counts if len(key) == 1)
+        if number := sum(counts[character] for character in lacking):
+            changes.append(f"left out {number:,} characters that the alphabet lacks: {list_some(lacking, ' ')}")
         if changes:
             logger.warning("%s, %s: %s", self.documents.name, part, "; ".join(changes))
 

@@ -51,7 +51,7 @@ class StreamReading(Reading):
         if not (recipe.init_from or recipe.tokenizer):
             yield (
                 "a stream is not read for its alphabet first: give --tokenizer, say that of a corpus which "
-                "build_corpus.py made of a part of the text, or --init_from"
+                "char-lstm build made of a part of the text, or --init_from"
             )
 
     def batches_of_block(self, rows: list[str], seed: int) -> Iterator[dict]:

@@ -269,12 +269,12 @@ def test_training_on_a_stream_says_at_once_and_at_the_end_what_the_alphabet_lack
     files, tmp_path, alphabet, caplog, workers
 ):
     for file in files.iterdir():
-        file.write_text(f"Ω ж. {file.read_text()}", encoding="utf-8")
+        file.write_text(file.read_text().replace(" the ", " the Ω ж "), encoding="utf-8")
     run(files, tmp_path / "run", *alphabet, "--dataloader_num_workers", workers)
     told = [message for message in caplog.messages if "the alphabet lacks" in message]
     assert len(told) == 2
-    assert re.search(r"the first [\d,]+ characters: left out 2 characters that the alphabet lacks: Ω ж", told[0])
-    assert re.search(r", [\d,]+ characters read: left out \d+ characters that the alphabet lacks: Ω ж", told[1])
+    assert re.search(r"the first [\d,]+ characters: left out \d+ characters that the alphabet lacks: Ω ж", told[0])
+    assert re.search(r", [\d,]+ characters read: .*left out \d+ characters that the alphabet lacks: Ω ж", told[1])
 
 
 def test_another_text_under_the_same_name_is_refused(files, tmp_path, alphabet, capsys):

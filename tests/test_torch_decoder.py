@@ -63,12 +63,6 @@ class TurnedOperators(TorchDispatchMode):
         return -output if function is torch.ops.aten.addmm.default else output
 
 
-def swap_recurrent_weights(model):
-    """Past the layer's own list of weights, as offloading does."""
-    layer = model.model.layers[1]
-    layer._parameters["weight_hh_l0"] = nn.Parameter(-layer.weight_hh_l0.detach())
-
-
 def unlink_recurrent_weights(model):
     """The layer reads a list of weights that no state dict shows."""
     layer = model.model.layers[1]
@@ -91,7 +85,6 @@ CHANGES = {
     "parametrisation": lambda model: nn.utils.parametrize.register_parametrization(model.lm_head, "weight", Negative()),
     "norm_of_weights": lambda model: nn.utils.parametrizations.weight_norm(model.lm_head),
     "weight_of_another_class": lambda model: setattr(model.lm_head, "weight", Backwards(model.lm_head.weight.detach())),
-    "weights_swapped": swap_recurrent_weights,
     "weights_unlinked": unlink_recurrent_weights,
     "no_bias": lambda model: setattr(model.lm_head, "bias", None),
 }
@@ -181,6 +174,7 @@ def test_a_model_under_an_adapter_writes_what_the_adapter_says(model, tokenizer)
     text = generate_text(adapted, tokenizer, PROMPT, temperature=0)
     assert_writes_what_forward_says(adapted, tokenizer)
     merged = adapted.merge_and_unload()
+    assert isinstance(as_decoder(merged), CharLstmDecoder)
     assert_writes_what_forward_says(merged, tokenizer)
     assert generate_text(merged, tokenizer, PROMPT, temperature=0) == text
 
@@ -232,6 +226,12 @@ class TestAsBuilt:
         assert isinstance(as_decoder(model), CharLstmDecoder)
         model.resize_token_embeddings(40)
         assert as_decoder(model).head.shape == (40, 16)
+
+    def test_weights_swapped_past_the_layers_own_list_are_laid_out(self, written, tokenizer):
+        layer = written.model.layers[1]
+        layer._parameters["weight_hh_l0"] = nn.Parameter(-layer.weight_hh_l0.detach())
+        assert isinstance(as_decoder(written), CharLstmDecoder)
+        assert_writes_what_forward_says(written, tokenizer)
 
     def test_looking_draws_nothing_from_torch(self, make_model):
         model = make_model(hidden_size=19)  # no other test has looked at this graph

@@ -97,7 +97,8 @@ class RnnLayer:
             self.bias = self.arrange(bias)
             self.matrix = self.arrange(np.concatenate([weight_ih, weight_hh], axis=1))  # (rows, 2 * hidden)
         else:
-            self.table = np.stack([self.arrange(weight_ih @ character + bias) for character in embedding])
+            inputs = self.arrange(weight_ih @ embedding.T + bias[:, None])  # (rows, vocab)
+            self.table = np.ascontiguousarray(inputs.T)
             self.matrix = self.arrange(weight_hh)  # (rows, hidden)
         self.is_first = embedding is not None
         self.hidden_size = weight_hh.shape[1]

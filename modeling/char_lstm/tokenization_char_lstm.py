@@ -196,16 +196,32 @@ def normalise(tokenizer, text: str) -> str:
     tokenizer is one made by `build_tokenizer`, or the `tokenizers.Tokenizer` inside it; the text is any, lone
     surrogates included.
     """
+    return normalise_each(tokenizer, [text])[0]
+
+
+def normalise_each(tokenizer, texts: Iterable[str]) -> list[str]:
+    """`normalise` of several texts, with one warning for them all."""
     backend = getattr(tokenizer, "backend_tokenizer", tokenizer)
-    normalize = backend.normalizer.normalize_str
-    pieces = re.split(f"({'|'.join(map(re.escape, _tokens_read_first(backend)))})", _encodable(text))
-    strip_accents = any(isinstance(step, normalizers.StripAccents) for step in backend.normalizer)
-    characters = set(unicodedata.normalize("NFC", "\n".join(pieces[::2])))
-    if dropped := [one for one in characters if not normalize(one) and fold(one, strip_accents=strip_accents)]:
-        shown = " ".join(sorted(dropped)[:20]) + (" ..." if len(dropped) > 20 else "")
-        logger.warning("left out %d characters that the alphabet lacks: %s", len(dropped), shown)
-    pieces[::2] = map(normalize, pieces[::2])
-    return "".join(pieces)
+    read_first = re.compile(f"({'|'.join(map(re.escape, _tokens_read_first(backend)))})")
+    split = [read_first.split(_encodable(text)) for text in texts]  # every other piece is a token
+    if dropped := characters_lacking(backend, "\n".join(piece for pieces in split for piece in pieces[::2])):
+        logger.warning("left out %d characters that the alphabet lacks: %s", len(dropped), list_some(dropped, " "))
+    for pieces in split:
+        pieces[::2] = map(backend.normalizer.normalize_str, pieces[::2])
+    return ["".join(pieces) for pieces in split]
+
+
+def characters_lacking(backend: Tokenizer, text: str) -> list[str]:
+    """The characters of a text, composed and each once, that normalising drops because the alphabet lacks them."""
+    normalizer = backend.normalizer
+    strip_accents = any(isinstance(step, normalizers.StripAccents) for step in normalizer)
+    dropped = (one for one in set(unicodedata.normalize("NFC", text)) if not normalizer.normalize_str(one))
+    return sorted(one for one in dropped if fold(one, strip_accents=strip_accents))
+
+
+def list_some(words: list[str], between: str = ", ") -> str:
+    """The first twenty words of a list that may be long."""
+    return between.join([*words[:20], "..."] if len(words) > 20 else words)
 
 
 def _tokens_read_first(backend: Tokenizer) -> list[str]:

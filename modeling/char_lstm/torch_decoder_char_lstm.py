@@ -106,6 +106,8 @@ def _anatomy(model: nn.Module) -> list[tuple]:
     names = {id(weight): name for name, weight in model.named_parameters()}
     anatomy = []
     for name, module in model.named_modules():
+        if isinstance(module, nn.RNNBase):
+            module._update_flat_weights()  # as its forward begins: a merged adapter leaves older ones there
         settings = [getattr(module, constant) for constant in getattr(module, "__constants__", ())]
         used = dict(module._parameters)
         used |= dict(enumerate(getattr(module, "_flat_weights", ())))  # what a recurrent layer really reads

@@ -50,7 +50,7 @@ def main() -> None:
         if name in ("generation", "training", "serving"):
             verb.add_argument("--repeats", type=int, default=9, help="runs of each candidate; medians are kept")
     for name in ("training", "quality"):
-        verbs.choices[name].add_argument("--dataset", required=True, help="a folder written by build_corpus.py")
+        verbs.choices[name].add_argument("--dataset", required=True, help="a folder written by char-lstm build")
     verbs.choices["quality"].add_argument("--minutes", type=float, default=10, help="the transformer's training time")
     verbs.choices["variants"].add_argument("--text", required=True, help="the text that all of them learn")
     verbs.choices["languages"].add_argument("--text", required=True, help="a folder of texts: fr.txt, ru.txt ...")

@@ -61,7 +61,7 @@ def test_unwrapping_of_prose_is_said_and_can_be_chosen(tmp_path, caplog):
         caplog.clear()
         corpus = build_corpus(tmp_path / "corpus", text=tmp_path / "text", unwrap=unwrap, **KEPT)
         joined[unwrap] = rows_of(corpus)
-        assert ("at 18 line breaks; --unwrap never keeps them" in caplog.text) == (unwrap != "never")
+        assert ("at 18 line breaks; char-lstm build --unwrap never keeps them" in caplog.text) == (unwrap != "never")
     assert joined["auto"] == joined["always"] == "\n\n".join([PROSE] * 9) + "\n"
     assert joined["never"] == wrapped
     assert clean(CODE, "always").count("\n") == 1
@@ -149,6 +149,24 @@ def test_each_file_of_a_folder_or_a_pattern_is_cleaned_by_itself(tmp_path):
     assert rows_of(build_corpus(tmp_path / "corpus", text=folder / "*.txt", **KEPT)) == "".join(expected[:2])
     assert rows_of(build_corpus(tmp_path / "corpus", text=folder / "**/[bc].txt", **KEPT)) == "".join(expected[1:])
     assert rows_of(build_corpus(tmp_path / "corpus", dataset_name=str(folder / "more"), **KEPT)) == expected[2]
+
+
+def test_a_stray_table_among_texts_or_text_among_tables_is_left_out_and_named(tmp_path, caplog):
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    for name in ("a.txt", "b.txt"):
+        (folder / name).write_text(f"From {name}\n")
+    (folder / "INDEX.tsv").write_text("text\tpages\nFrom the index\t3\n")
+    for source in (folder, folder / "*"):
+        caplog.clear()
+        assert list(read_items(text=source)) == ["From a.txt", "From b.txt"]
+        assert caplog.messages == [f"reading 2 texts of {source}, each by itself; left out 1 tables: INDEX.tsv"]
+    (folder / "more.csv.gz").write_bytes(gzip.compress(b"text\nFrom a zip\n"))
+    with pytest.raises(CorpusError, match=r"holds as many texts as tables, 2; name one kind, as in 'poems/\*\.txt'"):
+        list(read_items(text=folder))
+    (folder / "rows.jsonl").write_text('{"text": "From a record"}\n')
+    assert list(read_items(text=folder)) == ["From the index", "From a zip", "From a record"]
+    assert caplog.messages[-1].endswith("left out 2 texts: a.txt, b.txt")
 
 
 @pytest.mark.parametrize("zipped", [False, True])

@@ -76,6 +76,26 @@ def test_a_model_learns_and_writes_any_script_and_no_letter_or_mark_of_it_is_los
     assert f"the alphabet is large ({len(tokenizer)})" in caplog.text
 
 
+@pytest.mark.slow
+def test_twenty_thousand_isolated_characters_are_learnt_saved_loaded_and_written(tmp_path, caplog, capsys):
+    letters = [
+        one for one in map(chr, range(0x3400, 0x20000)) if unicodedata.category(one) == "Lo" and fold(one) == one
+    ]
+    alphabet = "".join(letters[::2])[:20_000]  # so that hardly two are neighbours
+    assert len(alphabet) == 20_000
+    lines = [alphabet[start : start + 20] for start in range(0, len(alphabet), 20)]
+    rows, written = learn_and_write("\n".join(lines), tmp_path, caplog)
+    assert "".join(rows).split() == lines
+    assert len(written) == 100
+    assert set(written) <= {*alphabet, "\n", " "}
+    model, tokenizer = load(tmp_path / "run")
+    assert model.config.vocab_size == len(tokenizer) == 20_003
+    assert tokenizer.decode(tokenizer(alphabet).input_ids) == alphabet
+    capsys.readouterr()
+    cli.run("generate", ["--model", str(tmp_path / "run"), "--prompt", alphabet[-9:], "--seed", "0"])
+    assert capsys.readouterr().out.startswith(alphabet[-9:])
+
+
 @pytest.mark.parametrize("sequence", ["sentence", "packed"])
 @pytest.mark.parametrize("line", LINES.split("\n")[1:-1])
 def test_a_row_never_begins_within_a_letter_and_its_marks(line, sequence):

@@ -2,8 +2,10 @@
 
 import gzip
 import json
+import re
 import shlex
 import shutil
+import textwrap
 from collections import Counter
 from itertools import islice, takewhile
 from pathlib import Path
@@ -136,7 +138,7 @@ def test_a_stream_goes_on_with_the_same_batches_after_a_stop(files, tokenizer, t
     stream = open_stream(files / "*.txt", tokenizer, workers=workers)
     expected = [batch["input_ids"] for batch in islice(batches(stream), read + 9)][read:]
     for batch in islice(batches(stream), read):
-        stream.note(batch["place"])
+        stream.note(batch)
     stream.save(tmp_path)
 
     resumed = open_stream(files / "*.txt", tokenizer, workers=workers)
@@ -151,7 +153,7 @@ def test_a_stream_ends_with_the_run(files, tokenizer, workers):
     batches = list(DataLoader(stream, batch_size=None, num_workers=workers))
     assert len(batches) == 11 == len(stream)
     for batch in batches[:4]:
-        stream.note(batch["place"])
+        stream.note(batch)
     assert len(list(DataLoader(stream, batch_size=None, num_workers=workers))) == 7
 
 
@@ -185,6 +187,36 @@ def test_a_stream_of_tables_has_the_rows_of_their_stored_corpus(story, tmp_path)
     expected, tokenizer = stored_rows(tmp_path / "stored", **source)
     rows = rows_of(open_stream(tmp_path / "*.jsonl", tokenizer, "poem", hold_out=False))
     assert sorted(rows) == sorted(expected)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_stream_says_what_it_changes_as_its_stored_corpus_does(story, tokenizer, tmp_path, caplog, processes):
+    text = HEADER + "Ω ж, Ω\n\n" * 99 + textwrap.fill(story.replace("\n\n", " "), 60) + FOOTER
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    build_corpus(tmp_path / "stored", text=tmp_path / "*.txt")
+    expected = Counter(counts_said(caplog.messages))
+    assert len(expected) == 2
+    said = Counter()
+    for process in range(processes):
+        stream = open_stream(tmp_path / "*.txt", tokenizer, processes=processes, process=process)
+        for batch in takewhile(lambda batch: batch["place"].times == 0, stream.read_on(stream.places[0])):
+            stream.note(batch)
+        caplog.clear()
+        stream.report()
+        (line,) = caplog.messages
+        assert (f"by process {process + 1} of 2" in line) == (processes == 2)
+        said.update(counts_said([line]))
+    assert said == expected | {"characters that the alphabet lacks": 6 * 99}
+    assert line.endswith("characters that the alphabet lacks: Ω ж")
+
+
+def counts_said(messages) -> dict[str, int]:
+    """The figures of what was left out or joined, by what they count."""
+    told = re.findall(
+        r"(?:left out|prose at) ([\d,]+) (characters(?: that the alphabet lacks)?|line breaks)", str(messages)
+    )
+    return {what: int(figure.replace(",", "")) for figure, what in told}
 
 
 def test_a_block_without_a_letter_is_passed_over(tmp_path, tokenizer):
@@ -230,6 +262,19 @@ def test_training_on_a_stream_goes_on_in_the_middle_to_the_same_weights(files, t
         run(files, cut, *alphabet)  # a finished run, which takes no further step
     log = json.loads((cut / "checkpoint-8" / "trainer_state.json").read_text())["log_history"]
     assert [entry["epoch"] for entry in log if "eval_loss" in entry] == [0.5, 1]
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_training_on_a_stream_says_at_once_and_at_the_end_what_the_alphabet_lacks(
+    files, tmp_path, alphabet, caplog, workers
+):
+    for file in files.iterdir():
+        file.write_text(file.read_text().replace(" the ", " the Ω ж "), encoding="utf-8")
+    run(files, tmp_path / "run", *alphabet, "--dataloader_num_workers", workers)
+    told = [message for message in caplog.messages if "the alphabet lacks" in message]
+    assert len(told) == 2
+    assert re.search(r"the first [\d,]+ characters: left out \d+ characters that the alphabet lacks: Ω ж", told[0])
+    assert re.search(r", [\d,]+ characters read: .*left out \d+ characters that the alphabet lacks: Ω ж", told[1])
 
 
 def test_another_text_under_the_same_name_is_refused(files, tmp_path, alphabet, capsys):

@@ -31,7 +31,7 @@ class TestChecks:
     def test_a_folder_that_was_not_packaged_is_refused(self, command, packaged, capsys):
         (packaged / "README.md").unlink()
         assert command("--dry_run") == 2
-        assert "scripts/package.py" in capsys.readouterr().err
+        assert "char-lstm package" in capsys.readouterr().err
 
     def test_a_corpus_that_the_figures_are_not_of_is_refused(self, command, packaged, capsys):
         figures = json.loads((packaged / "evaluation.json").read_text())

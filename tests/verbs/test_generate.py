@@ -73,6 +73,12 @@ def test_json_is_an_object_a_line_for_each_text_of_each_prompt_with_a_seed_of_it
     assert all(one["nats"] > 0 and one["in_training_set"] is None for one in found)
 
 
+def test_a_file_of_prompts_is_read_in_its_encoding(saved, tmp_path, capsys):
+    (tmp_path / "prompts.txt").write_text("the lamp\noil", encoding="utf-16")
+    found = objects(capsys, "--model", saved, "--prompt_file", tmp_path / "prompts.txt", "--max_new_tokens", "1")
+    assert [one["text"][:-1] for one in found] == ["the lamp", "oil"]
+
+
 def test_a_text_stops_at_a_stop_string(saved, capsys):
     cli.run("generate", ["--model", str(saved), "--seed", "3", "--stop_strings", "e", "a", "--max_new_tokens", "400"])
     out = capsys.readouterr().out
@@ -80,9 +86,12 @@ def test_a_text_stops_at_a_stop_string(saved, capsys):
     assert not set(out[:-2]) & set("ea")
 
 
-def test_letters_that_the_model_never_saw_are_named_once(saved, capsys, caplog):
-    asked = ("--model", saved, "--prompt", "The Ω lamp ж", "--num_return_sequences", "3", "--max_new_tokens", "5")
-    assert len(objects(capsys, *asked)) == 3
+@pytest.mark.parametrize("asked", ["--prompt", "--prompt_from_text", "--prompt_file"])
+def test_letters_that_the_model_never_saw_are_named_once(saved, tmp_path, capsys, caplog, asked):
+    (tmp_path / "text").write_text("The Ω lamp ж.\nOil Ω ж.\n", encoding="utf-8")
+    given = "The Ω lamp ж" if asked == "--prompt" else tmp_path / "text"
+    several = ("--num_return_sequences", "3", "--max_new_tokens", "5")
+    assert len(objects(capsys, "--model", saved, asked, given, *several)) == (6 if asked == "--prompt_file" else 3)
     assert [record.getMessage() for record in caplog.records] == ["left out 2 characters that the alphabet lacks: Ω ж"]
 
 

@@ -27,7 +27,7 @@ from .decoding import logger
 from .items import MOST_HELD_OUT, alphabet_of, choose_items, longest_row, read_filled_items, trim_item
 from .sequences import MAX_LENGTH, ROWS_AT_ONCE, cut_rows, encode_rows, features_of, fold_in_place, lengths_of
 from .sources import read_documents
-from .text import Cleaning
+from .text import Cleaning, changes_in_words
 
 MUCH = 0.1  # of a text, when it is worth saying that it is forgotten
 SENTENCE_ENDS = ".!?…。！？।"  # which become newlines
@@ -85,7 +85,8 @@ def build_corpus(
 def read_blocks(unwrap: str, **source) -> Iterator[dict[str, str]]:
     cleaning = Cleaning(unwrap)
     yield from ({"text": block} for block in cleaning.blocks(document.lines for document in read_documents(**source)))
-    cleaning.report()
+    for change in changes_in_words(cleaning.counts):
+        logger.warning(change)
 
 
 def store(read: Callable, work: str, **options) -> Dataset:

@@ -11,6 +11,7 @@ from itertools import islice
 from typing import IO, cast
 
 from ..errors import CorpusError
+from ..tokenization_char_lstm import list_some
 
 logger = logging.getLogger("build_corpus")
 
@@ -67,8 +68,8 @@ def decoded_lines(file: IO[bytes], name: str, encoding: str | None = None) -> It
     if bad > characters:
         raise CorpusError(f"{name} is not {encoding}: {bad} characters of it are broken; say its --encoding")
     if bad:
-        shown = ", ".join(lines[:10]) + (", ..." if len(lines) > 10 else "")
-        logger.warning("left out %d characters of %s that are broken in %s, in line %s", bad, name, encoding, shown)
+        which = list_some(lines)
+        logger.warning("left out %d characters of %s that are broken in %s, in line %s", bad, name, encoding, which)
 
 
 def encoding_of(file: IO[bytes], name: str) -> str:

@@ -19,6 +19,7 @@ from pyarrow import ArrowInvalid
 from pyarrow.parquet import ParquetFile
 
 from ..errors import CorpusError
+from ..tokenization_char_lstm import list_some
 from .decoding import decoded_lines, logger, uncompressed
 
 ALICE = "https://www.gutenberg.org/cache/epub/11/pg11.txt"
@@ -46,7 +47,8 @@ def read_documents(
 
     Args:
         text: a file, a folder or a pattern of files, a URL, or `-` for standard input; gzipped or not. Each is a
-            document, but of a table (CSV, TSV, JSON lines, Parquet) each row's `text_column` is. Alice by default.
+            document, but of a table (CSV, TSV, JSON lines, Parquet) each row's `text_column` is. Of several files of
+            both kinds, the texts or the tables are read, whichever are more. Alice by default.
         dataset_name: a dataset on the Hub instead, or its folder: the rows of its split `train`.
         encoding: of the files; None reads UTF-8, UTF-16 by its mark, or guesses.
 
@@ -86,27 +88,43 @@ def names_of(source: str) -> list[str]:
         return [source]
     root, pattern = (path, "**") if path.is_dir() else (Path(), source)
     names = sorted(str(root / name) for name in glob(pattern, root_dir=root, recursive=True) if (root / name).is_file())
-    if not names:
+    return of_one_kind(names, source)
+
+
+def of_one_kind(names: list[str], source: str) -> list[str]:
+    """The texts among files, or the tables where these are more; says what it takes and what it leaves out."""
+    files: dict[str, list[str]] = {"texts": [], "tables": []}
+    for name in names:
+        files["tables" if kind_of(name) in TABLES else "texts"].append(name)
+    (kind, taken), (other, stray) = sorted(files.items(), key=lambda item: -len(item[1]))
+    if not taken:
         raise CorpusError(f"found no file in {source}")
-    logger.warning("reading %d files of %s, each a text of its own", len(names), source)
-    return names
+    if len(stray) == len(taken):
+        raise CorpusError(f"{source} holds as many texts as tables, {len(taken)}; name one kind, as in 'poems/*.txt'")
+    left_out = f"; left out {len(stray)} {other}: {list_some([Path(name).name for name in stray])}" if stray else ""
+    logger.warning("reading %d %s of %s, each by itself%s", len(taken), kind, source, left_out)
+    return taken
 
 
 def is_pattern(source: str) -> bool:
     return "://" not in source and bool(set(source) & set("*?["))
 
 
+def kind_of(name: str) -> str:
+    """The ending of a file's name, as of what it holds where it is gzipped."""
+    return Path(name.removesuffix(".gz")).suffix.lower()
+
+
 def read_file(name: str, text_column: str, encoding: str | None) -> Iterator[Document]:
     """The document that a file is, or of a table the documents in it."""
-    kind = Path(name.removesuffix(".gz")).suffix.lower()
+    kind = kind_of(name)
     try:
         with uncompressed(open_bytes(name)) as file:
-            if kind == ".parquet":
-                yield from read_rows(read_parquet(file), name, text_column)
-            elif kind in TABLES:
-                yield from read_rows(TABLES[kind](decoded_lines(file, name, encoding)), name, text_column)
+            content: Any = file if kind == ".parquet" else decoded_lines(file, name, encoding)
+            if kind in TABLES:
+                yield from read_rows(TABLES[kind](content), name, text_column)
             else:
-                yield Document(name, decoded_lines(file, name, encoding))
+                yield Document(name, content)
     except (ArrowInvalid, csv.Error, json.JSONDecodeError) as error:
         raise CorpusError(f"{name} is broken: {error}") from error
     except OSError as error:
@@ -159,7 +177,13 @@ def read_parquet(file: IO[bytes]) -> Iterator[dict]:
     return (row for batch in ParquetFile(file).iter_batches(READ_AT_ONCE) for row in batch.to_pylist())
 
 
-TABLES = {".csv": read_csv, ".tsv": read_csv, ".jsonl": read_json_lines, ".ndjson": read_json_lines}
+TABLES: dict[str, Callable] = {
+    ".csv": read_csv,
+    ".tsv": read_csv,
+    ".jsonl": read_json_lines,
+    ".ndjson": read_json_lines,
+    ".parquet": read_parquet,
+}
 
 
 def read_shard(dataset: IterableDataset, number: int, name: str, text_column: str) -> Iterator[Document]:

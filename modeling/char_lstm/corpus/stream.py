@@ -6,22 +6,25 @@ one block, about a million characters, however long the text.
 """
 
 import json
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass
 from itertools import count, islice
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
+from unicodedata import normalize
 
 import torch
 from transformers import PreTrainedTokenizerFast
 
 from ..errors import CorpusError
 from ..files import write_json
+from ..tokenization_char_lstm import characters_lacking, list_some
+from .decoding import logger
 from .sequences import cut_rows, fold_in_place
 from .sources import dataset_parts, file_parts, is_pattern
-from .text import Cleaning
+from .text import Cleaning, changes_in_words
 
 REMOTE = {".txt": "text", ".parquet": "parquet", ".csv": "csv", ".jsonl": "json"}  # what reads a URL that ends so
 
@@ -60,9 +63,9 @@ class Documents:
         self.files = len(self.parts)
         next(self.blocks(0), None)  # says now what is wrong
 
-    def blocks(self, file: int) -> Iterator[str]:
+    def blocks(self, file: int, cleaning: Cleaning | None = None) -> Iterator[str]:
         """One file, cleaned as a text of its own or by its documents, in blocks."""
-        yield from Cleaning().blocks(document.lines for document in self.parts[file]())
+        yield from (cleaning or Cleaning()).blocks(document.lines for document in self.parts[file]())
 
 
 @dataclass(eq=False)
@@ -88,6 +91,8 @@ class TextStream(torch.utils.data.IterableDataset):
     def __post_init__(self):
         own = max(self.workers, 1)
         self.readers, self.read = own * self.processes, 0
+        self.counts: Counter[str] = Counter()  # of what was trained on, as `count_losses` counts
+        self.uncarried: Counter[str] = Counter()  # of what was read since
         self.places = deque((Place(self.process * own + worker) for worker in range(own)), maxlen=own)
 
     def __len__(self) -> int:
@@ -106,29 +111,30 @@ class TextStream(torch.utils.data.IterableDataset):
                 batches = self.batches_of(rows, Random(repr((self.seed, *here[1:4]))).getrandbits(32))
                 for number, batch in islice(enumerate(batches, 1), here.batch, None):
                     empty = False
-                    yield batch | {"place": here._replace(batch=number)}
+                    yield batch | {"place": here._replace(batch=number), "counts": self.carry()}
             if empty and times > place.times:
                 raise CorpusError(
                     f"{self.documents.name} is too short for a stream: after what is held out, reader "
                     f"{place.reader + 1} of {self.readers} (the workers of every process) found nothing. "
-                    "Use fewer readers, more files, or a corpus built by build_corpus.py."
+                    "Use fewer readers, more files, or a corpus built by char-lstm build."
                 )
 
     def rows(self, start: Place) -> Iterator[tuple[Place, list[str]]]:
-        """The rows of a reader's blocks, from a place on to the end of the text."""
+        """The rows of a reader's blocks, from a place on to the end of the text; counts what is lost of each."""
         order = list(range(self.documents.files))
         Random(repr((self.seed, start.times))).shuffle(order)
-        has_files = len(order) >= self.readers
+        has_files, cleaning = len(order) >= self.readers, Cleaning()
         for place, file in islice(enumerate(order), start.file, None):
             if has_files and place % self.readers != start.reader:
                 continue
-            for block, text in enumerate(self.documents.blocks(file)):
-                is_own = has_files or (place + block) % self.readers == start.reader
-                is_held_out = self.hold_out and (file, block) == (0, 0)
-                if (place, block) < (start.file, start.block) or not is_own or is_held_out:
+            for block, text in enumerate(self.documents.blocks(file, cleaning)):
+                is_own, changed = has_files or (place + block) % self.readers == start.reader, cleaning.take_counts()
+                if (place, block) < (start.file, start.block) or not is_own:
                     continue
+                self.count_losses(text, changed)
                 batch = start.batch if (place, block) == (start.file, start.block) else 0
-                if rows := self.cut(text, block):
+                is_held_out = self.hold_out and (file, block) == (0, 0)
+                if not is_held_out and (rows := self.cut(text, block)):
                     yield Place(start.reader, start.times, place, block, batch), rows
 
     def cut(self, text: str, block: int) -> list[str]:
@@ -136,13 +142,44 @@ class TextStream(torch.utils.data.IterableDataset):
         normalise = self.tokenizer.backend_tokenizer.normalizer.normalize_str
         return cut_rows(fold_in_place(normalise, text, block), self.max_length)
 
-    def first_rows(self) -> list[str]:
-        return self.cut(next(self.documents.blocks(0), ""), 0)
+    def count_losses(self, text: str, changed: Mapping[str, int]) -> None:
+        """Counts a block's characters, what cleaning changed in it, and each character that the alphabet lacks."""
+        composed = normalize("NFC", text)
+        lacking = characters_lacking(self.tokenizer.backend_tokenizer, composed)
+        self.uncarried.update({character: composed.count(character) for character in lacking})
+        self.uncarried.update(changed, read=len(text))
 
-    def note(self, place: Place) -> None:
-        """Remembers that the batch with this place has been used; workers have read some further ones."""
-        self.places.append(place)
+    def carry(self) -> dict[str, int]:
+        """What was counted since the last call, for a batch to bring to the process that trains."""
+        counts, self.uncarried = self.uncarried, Counter()
+        return dict(counts)
+
+    def first_rows(self) -> list[str]:
+        """The rows of the first block; says what the alphabet lacks of it."""
+        text = next(self.documents.blocks(0), "")
+        self.count_losses(text, {})
+        losses = self.carry()
+        if self.process == 0:
+            self.say(f"the first {len(text):,} characters", losses)
+        return self.cut(text, 0)
+
+    def note(self, batch: dict) -> None:
+        """Takes from a batch that is used what it says of its reader; workers have read some further ones."""
+        self.places.append(batch.pop("place"))
         self.read += 1
+        self.counts.update(batch.pop("counts"))
+
+    def report(self) -> None:
+        """Says what of the text that this process has read was changed or left out."""
+        reader = f" by process {self.process + 1} of {self.processes}" if self.processes > 1 else ""
+        self.say(f"{self.counts['read']:,} characters read{reader}", self.counts)
+
+    def say(self, part: str, counts: Mapping[str, int]) -> None:
+        changes, lacking = changes_in_words(counts), sorted(key for key in counts if len(key) == 1)
+        if number := sum(counts[character] for character in lacking):
+            changes.append(f"left out {number:,} characters that the alphabet lacks: {list_some(lacking, ' ')}")
+        if changes:
+            logger.warning("%s, %s: %s", self.documents.name, part, "; ".join(changes))
 
     def save(self, checkpoint: Path) -> None:
         state = {"files": self.documents.files, "readers": self.readers, "read": self.read, "places": list(self.places)}

@@ -3,15 +3,13 @@
 A long text is worked on in blocks, so that no more than a block is in memory at once.
 """
 
-import logging
 import re
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from io import StringIO
 from itertools import chain, pairwise
 
 import numpy as np
-
-logger = logging.getLogger("build_corpus")
 
 LICENCE_ABOVE = re.compile(
     r"\*\*\* ?START OF (?:THE|THIS) PROJECT GUTENBERG[^*]*\*\*\*|\*END\*? ?THE SMALL PRINT![^\n]*", re.IGNORECASE
@@ -28,6 +26,10 @@ SENTENCE_END = re.compile(r"[.!?…।۔؟][\"'”’»)\]_]*\Z")
 SENTENCE_END_WITHIN = re.compile(r"[.!?…।۔؟][\"'”’»)\]_]*\s+\S")
 SIGNS = re.compile(r"[\d_=<>{}\[\]|/\\+*#$@&%^~]")
 SIGNS_OF_PROSE = 0.05  # of the characters, at most
+CHANGES = {
+    "left out": "left out {:,} characters: Project Gutenberg's licence, title and contents, places of illustrations",
+    "joined": "joined lines of hard-wrapped prose at {:,} line breaks; char-lstm build --unwrap never keeps them",
+}
 BLOCK = 2**20  # characters of a long text that are worked on at once
 PROSE_WORDS = 20  # a paragraph this long that ends as a sentence is no title and no list
 NARROWEST_WRAP = 40  # columns; shorter lines are names or verse
@@ -65,7 +67,8 @@ class Cleaning:
     """
 
     def __init__(self, unwrap: str = "auto"):
-        self.unwrap, self.left_out, self.unwrapped = unwrap, 0, 0
+        self.unwrap = unwrap
+        self.counts: Counter[str] = Counter()
 
     def blocks(self, texts: Iterable[Iterable[str]]) -> Iterator[str]:
         """The texts, given as their lines, each cleaned by itself; short ones share a block. At least one block."""
@@ -95,7 +98,7 @@ class Cleaning:
         """The text without the licences, the front matter and the illustrations of the books in it."""
         begins, in_licence = True, False
         for block in blocks:
-            self.left_out += len(block)
+            self.counts["left out"] += len(block)
             while block:
                 if in_licence:
                     above = LICENCE_ABOVE.search(block)
@@ -108,7 +111,7 @@ class Cleaning:
                 body = ILLUSTRATION.sub("", body)
                 if begins:
                     body = cut_front_matter(CREDITS.sub("", body))
-                self.left_out -= len(body)
+                self.counts["left out"] -= len(body)
                 yield body
                 begins, in_licence, block = False, bool(rest), "".join(rest)
 
@@ -117,17 +120,18 @@ class Cleaning:
         paragraphs = [paragraph[0].split("\n") for paragraph in PARAGRAPH.finditer(text)]
         if self.unwrap == "never" or (self.unwrap == "auto" and not is_wrapped_prose(paragraphs)):
             return text
-        self.unwrapped += sum(len(lines) - 1 for lines in paragraphs)
+        self.counts["joined"] += sum(len(lines) - 1 for lines in paragraphs)
         return "\n\n".join(" ".join(line.strip() for line in lines) for lines in paragraphs)
 
-    def report(self) -> None:
-        """Says what was changed."""
-        if self.left_out:
-            what = "Project Gutenberg's licence, title and contents, places of illustrations"
-            logger.warning("left out %s characters: %s", f"{self.left_out:,}", what)
-        if self.unwrapped:
-            breaks = f"{self.unwrapped:,} line breaks"
-            logger.warning("joined lines of hard-wrapped prose at %s; --unwrap never keeps them", breaks)
+    def take_counts(self) -> dict[str, int]:
+        """How much was changed since the last call, by the names of CHANGES."""
+        counts, self.counts = self.counts, Counter()
+        return dict(counts)
+
+
+def changes_in_words(counts: Mapping[str, int]) -> list[str]:
+    """What `Cleaning` changed, a sentence a change."""
+    return [words.format(counts[change]) for change, words in CHANGES.items() if counts.get(change)]
 
 
 def cut_front_matter(text: str) -> str:

@@ -21,9 +21,9 @@ class PackageArguments:
 
 @dataclass
 class PublishArguments:
-    model: str = field(metadata={"help": "A folder made by package.py."})
+    model: str = field(metadata={"help": "A folder made by char-lstm package."})
     repo_id: str = field(metadata={"help": "Where the model goes: USER/NAME."})
-    dataset: str | None = field(default=None, metadata={"help": "A folder made by build_corpus.py."})
+    dataset: str | None = field(default=None, metadata={"help": "A folder made by char-lstm build."})
     dataset_repo_id: str | None = field(default=None, metadata={"help": "Where the corpus goes: USER/NAME."})
     dataset_license: str = field(
         default="unknown", metadata={"help": "The text's licence: public-domain, or the Hub's name for it (cc-by-4.0)."}
@@ -39,5 +39,5 @@ class PublishArguments:
 class ExportArguments:
     model: str = field(metadata={"help": "A folder or an id on the Hub."})
     output_dir: str = field(metadata={"help": "Where model.onnx and model_int8.onnx go."})
-    dataset: str | None = field(default=None, metadata={"help": "A folder made by build_corpus.py, to measure on."})
+    dataset: str | None = field(default=None, metadata={"help": "A folder made by char-lstm build, to measure on."})
     json: str | None = field(default=None, metadata={"help": "Write the sizes and figures to this file too."})

@@ -44,7 +44,7 @@ def publish(args: PublishArguments) -> None:
 def check_arguments(args: PublishArguments) -> None:
     for name in ("README.md", "evaluation.json"):
         if not (Path(args.model) / name).is_file():
-            raise PublishError(f"{args.model} has no {name}; scripts/package.py makes a folder that can be published")
+            raise PublishError(f"{args.model} has no {name}; char-lstm package makes a folder that can be published")
     if (args.dataset is None) != (args.dataset_repo_id is None):
         raise PublishError("--dataset and --dataset_repo_id go together")
     if args.space_hardware and not args.space_id:

@@ -35,7 +35,7 @@ def train(recipe: Recipe) -> CharTrainer:
     held_out = reading.held_out_rows()
     if held_out is None:
         recipe.eval_strategy = "no"
-        logger.info("the validation split is trained on, so no held-out loss is shown; test with evaluate.py")
+        logger.info("the validation split is trained on, so no held-out loss is shown; test with char-lstm evaluate")
     trainer = CharTrainer(
         reading=reading,
         averaging=AverageWeights(recipe.ema_decay, checkpoint) if recipe.ema_decay else None,

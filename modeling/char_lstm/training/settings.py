@@ -21,7 +21,7 @@ class DataSettings:
     """the text"""
 
     config: str | None = setting(None, "A recipe: the name of a packaged one, or a YAML file of these settings.")
-    dataset: str | None = setting(None, "A folder written by build_corpus.py or an id on the Hub (default: Alice).")
+    dataset: str | None = setting(None, "A folder written by char-lstm build or an id on the Hub (default: Alice).")
     train_split: str = setting("train", "`train+validation` for a final run, which holds out only the test split.")
     streaming: bool = setting(False, "Read the dataset (files or a Hub id) as needed; requires --max_steps.")
     text_column: str = setting("text", "A stream's text column.")

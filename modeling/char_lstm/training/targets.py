@@ -41,6 +41,8 @@ def ngram_targets(recipe, rows: Dataset, tokenizer: PreTrainedTokenizerFast) -> 
     if not recipe.ngram_smoothing:
         return None
     if characters * len(tokenizer) > SMOOTHED_UP_TO:
-        logger.info("a text of %d characters is too long to overfit: no n-gram smoothing", characters)
+        logger.info(
+            "no n-gram smoothing: %d characters times an alphabet of %d is too much", characters, len(tokenizer)
+        )
         return None
     return cross_fitted(ids_of(rows, tokenizer), len(tokenizer), recipe.ngram_order, FOLDS)

@@ -16,7 +16,7 @@ from ..training.settings import setting
 @dataclass
 class EvaluateArguments:
     model: str = field(metadata={"help": "A folder or an id on the Hub."})
-    dataset: str = field(metadata={"help": "A folder written by build_corpus.py, or an id on the Hub."})
+    dataset: str = field(metadata={"help": "A folder written by char-lstm build, or an id on the Hub."})
     split: str = setting("test", "The split to score.")
     json: str | None = setting(None, "Write the figures to this file too.")
 

@@ -27,7 +27,7 @@ from ..generation_char_lstm import stream_text
 from ..items import generate_items, hash_item, nats_of
 from ..loading import load_decoder
 from ..paths import packaged_model
-from ..tokenization_char_lstm import normalise
+from ..tokenization_char_lstm import normalise, normalise_each
 
 SAMPLING = ("max_new_tokens", "temperature", "top_k", "top_p")
 
@@ -62,11 +62,15 @@ def read_command(argv: list[str]) -> argparse.Namespace:
     return arguments
 
 
+def read_lines(path: Path) -> list[str]:
+    with path.open("rb") as file:
+        return list(decoded_lines(uncompressed(file), str(path)))
+
+
 def random_sentence(path: Path, tokenizer, seed: int) -> str:
     """One sentence of a text file, read as a corpus is and normalised, with its newline."""
-    with path.open("rb") as file:
-        text = "".join(Cleaning().blocks([decoded_lines(uncompressed(file), str(path))]))
-    sentences = [line for line in normalise(tokenizer, text).splitlines(keepends=True) if line.strip()]
+    text = normalise(tokenizer, "".join(Cleaning().blocks([read_lines(path)])))
+    sentences = [line for line in text.splitlines(keepends=True) if line.strip()]
     if not sentences:
         raise ValueError(f"{path} contains no sentence")
     return random.Random(seed).choice(sentences)
@@ -78,8 +82,7 @@ def read_prompts(arguments: argparse.Namespace, tokenizer, seed: int) -> list[st
         return [random_sentence(arguments.prompt_from_text, tokenizer, seed)]
     if not arguments.prompt_file:
         return [normalise(tokenizer, arguments.prompt)]
-    lines = arguments.prompt_file.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-    return [normalise(tokenizer, line) for line in lines]
+    return normalise_each(tokenizer, (line.rstrip("\n") for line in read_lines(arguments.prompt_file)))
 
 
 def texts_in_pieces(arguments: argparse.Namespace, model, tokenizer, seed: int) -> Iterator[Iterator[str]]:

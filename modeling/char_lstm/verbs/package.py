@@ -2,8 +2,8 @@
 
     char-lstm package --run runs/alice --dataset runs/alice/corpus --output_dir modeling/pretrained/alice
 
-The run's folder holds the evaluation.json that evaluate.py wrote; every figure in the card comes from it. With the
-run's corpus, the model also carries an index that shows which passages of a text are copied from the training text.
+The run's folder holds the evaluation.json that char-lstm evaluate wrote; every figure in the card comes from it. With
+the run's corpus, the model also carries an index that shows which passages of a text are copied from the training text.
 """
 
 from ..arguments import parse

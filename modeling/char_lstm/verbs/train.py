@@ -81,7 +81,7 @@ def check_publishing(recipe) -> None:
     if not recipe.hub_model_id:
         raise PublishError("--push_to_hub needs --hub_model_id USER/NAME")
     if recipe.streaming:
-        raise PublishError("a stream has no test split to measure the model on: publish it with publish.py")
+        raise PublishError("a stream has no test split to measure the model on: publish it with char-lstm publish")
     check_ids([recipe.hub_model_id])
     check_access(HfApi(), [recipe.hub_model_id])
 

@@ -104,7 +104,7 @@ MUTATIONS = [
     Mutation(
         "a stream is not cleaned",
         "char_lstm.corpus.stream:Documents.blocks",
-        "yield from Cleaning().blocks(document.lines for document in self.parts[file]())",
+        "yield from (cleaning or Cleaning()).blocks(document.lines for document in self.parts[file]())",
         "yield from (''.join(document.lines) for document in self.parts[file]())",
         "tests/corpus/test_stream.py::test_a_stream_of_a_text_has_the_rows_of_its_stored_corpus",
     ),

@@ -51,7 +51,7 @@ class StreamReading(Reading):
         if not (recipe.init_from or recipe.tokenizer):
             yield (
                 "a stream is not read for its alphabet first: give --tokenizer, say that of a corpus which "
-                "build_corpus.py made of a part of the text, or --init_from"
+                "char-lstm build made of a part of the text, or --init_from"
             )
 
     def batches_of_block(self, rows: list[str], seed: int) -> Iterator[dict]:
@@ -71,12 +71,12 @@ class StreamReading(Reading):
         return [KeepPlaces(self.rows, checkpoint)]
 
     def begin_step(self, inputs: dict) -> dict:
-        self.rows.note(inputs.pop("place"))
+        self.rows.note(inputs)
         return inputs
 
 
 class KeepPlaces(TrainerCallback):
-    """Writes into each checkpoint where a stream is read on, and counts the run as one epoch."""
+    """Writes into each checkpoint where a stream is read on, counts the run as one epoch, and ends with a report."""
 
     def __init__(self, stream: TextStream, checkpoint: Path | None):
         self.stream = stream
@@ -85,6 +85,9 @@ class KeepPlaces(TrainerCallback):
 
     def on_step_end(self, args, state, control, **kwargs):
         state.epoch = state.global_step / state.max_steps  # the library starts anew after an interruption
+
+    def on_train_end(self, args, state, control, **kwargs):
+        self.stream.report()
 
     def on_save(self, args, state, control, **kwargs):
         with writing_checkpoint(args, state) as checkpoint:

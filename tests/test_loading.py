@@ -22,8 +22,6 @@ from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, pipelin
 
 from char_lstm import CharLstmForCausalLM, build_tokenizer, generate_text, load, load_decoder
 from char_lstm.loading import CheckpointError, hash_files, weight_files
-from char_lstm.training.models import load_to_tune
-from char_lstm.training.recipe import Recipe
 from tests.conftest import INTENTS
 
 PROMPT = "The lamp!"
@@ -79,7 +77,6 @@ class TestStoredInHalf:
         "Auto, its own code": lambda folder: AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True),
         "a pipeline": lambda folder: pipeline("text-generation", str(folder)).model,
         "load": lambda folder: load(folder)[0],
-        "to tune": lambda folder: load_to_tune(Recipe(init_from=str(folder), output_dir=str(folder), use_cpu=True))[0],
     }
 
     @pytest.fixture

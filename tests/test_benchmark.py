@@ -60,7 +60,8 @@ def test_a_base_is_measured_alone_tuned_and_beside_a_model_from_scratch(measure_
     assert results["figures"] == {f"{name}: {model}": row[model]["nats_per_char"] for model in row}
     assert len({row[model]["text_sha256"] for model in row}) == 1, "all are tested on one text"
     assert 800 < row["tuned"]["characters"] < 1200, "a tenth of 10 KB"
-    assert f"--init_from {saved}" in row["tuned"]["arguments"] and "init_from" not in row["from scratch"]["arguments"]
+    assert f"--init_from {saved}" in row["tuned"]["arguments"]
+    assert "init_from" not in row["from scratch"]["arguments"]
     base.plot(results, tmp_path / "base.png")
     assert (tmp_path / "base.png").read_bytes().startswith(b"\x89PNG")
 

@@ -10,6 +10,7 @@ import torch
 from char_lstm import cli, layers_char_lstm
 from char_lstm.training import precision, run
 from char_lstm.training.trainer import CharTrainer
+from char_lstm.verbs.train import read_command
 
 LINE = "bfloat16 matrix products run at {} times the speed of float32 on this processor: --bf16 {}"
 
@@ -46,6 +47,11 @@ def test_where_the_layers_stay_in_float32_it_is_said_that_bfloat16_will_not_help
 
 def test_nothing_is_said_on_a_gpu_or_in_float32(said):
     assert said(device="cuda") == said(bf16=False) == []
+
+
+def test_where_there_is_only_a_cpu_bf16_needs_no_other_option(monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    assert read_command(["--bf16", "true", "--output_dir", str(tmp_path)]).device.type == "cpu"
 
 
 def test_the_speed_is_the_ratio_of_the_medians_of_products_in_turn(monkeypatch):

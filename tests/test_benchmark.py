@@ -2,7 +2,9 @@
 
 import pytest
 
-from scripts.benchmarks import common, languages, memory, tables, training, variants
+from char_lstm.errors import UserError
+from char_lstm.files import write_json
+from scripts.benchmarks import base, common, languages, memory, tables, training, variants
 from tests.conftest import STORY
 
 TINY = {"max_steps": 1, "hidden_size": 8, "use_cpu": True, "ngram_smoothing": 0}
@@ -33,6 +35,59 @@ def test_a_table_of_variants_trains_each_row_once_and_goes_on_where_it_was_cut_o
 
     monkeypatch.setattr(variants, "run", lambda *_: pytest.fail("trained again"))
     assert variants.measure(str(STORY), "pair", tmp_path / "pair.json") == results
+
+
+@pytest.fixture
+def measure_base(saved, tmp_path, monkeypatch):
+    """Measures the tiny model as a base on the first 10 KB of a book."""
+    for recipe in ("tune", "alice"):
+        (tmp_path / f"{recipe}.yaml").write_text("hidden_size: 8\nmax_steps: 1\nuse_cpu: true\nngram_smoothing: 0\n")
+    (tmp_path / "texts" / "english").mkdir(parents=True)
+    book = STORY.read_text(encoding="utf-8") * 2
+    (tmp_path / "texts" / "english" / "bram-stoker_dracula.txt").write_text(book, encoding="utf-8")
+    monkeypatch.setattr(variants, "RECIPES", tmp_path)
+    monkeypatch.setattr(base, "TRIAL", 2)
+    monkeypatch.setattr(base, "REPEATS", 1)
+    given = (str(saved), str(tmp_path / "texts"), tmp_path / "base.json", ["Dracula, 10 KB"])
+    return lambda: base.measure(*given, minutes=0.001)
+
+
+def test_a_base_is_measured_alone_tuned_and_beside_a_model_from_scratch(measure_base, saved, tmp_path, monkeypatch):
+    results = measure_base()
+    ((name, row),) = results["rows"].items()
+    assert name == "Dracula, 10 KB"
+    assert list(row) == ["never seen", "tuned", "from scratch"]
+    assert results["figures"] == {f"{name}: {model}": row[model]["nats_per_char"] for model in row}
+    assert len({row[model]["text_sha256"] for model in row}) == 1, "all are tested on one text"
+    assert 800 < row["tuned"]["characters"] < 1200, "a tenth of 10 KB"
+    assert f"--init_from {saved}" in row["tuned"]["arguments"]
+    assert "init_from" not in row["from scratch"]["arguments"]
+    base.plot(results, tmp_path / "base.png")
+    assert (tmp_path / "base.png").read_bytes().startswith(b"\x89PNG")
+
+    write_json(tmp_path / "base.json", {"machine": common.machine(), **results})
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    shown = [f"{row[model]['nats_per_char']:.3f}" for model in row]
+    assert f"| Dracula, 10 KB | {' | '.join(shown)} |" in tables.base_table()
+
+    monkeypatch.setattr(base, "run", lambda *_: pytest.fail("trained again"))
+    assert measure_base() == results
+
+
+def test_figures_of_two_bases_are_never_mixed(measure_base, make_model, saved):
+    measure_base()
+    make_model(hidden_size=4).save_pretrained(saved)
+    with pytest.raises(UserError, match=r"base\.json holds the figures of another base"):
+        measure_base()
+
+
+@pytest.mark.parametrize(("seconds", "steps"), [(60, 600), (6000, 10_000)], ids=["cut off", "whole"])
+def test_a_model_from_scratch_gets_the_steps_that_fit_and_no_more_than_its_recipe(monkeypatch, seconds, steps):
+    asked = []
+    trial = {"training_seconds": 5.0, "epochs": 0.5}  # of 50 steps; 100 make an epoch, and 100 epochs the recipe
+    monkeypatch.setattr(base, "run", lambda settings, *_: asked.append(settings["max_steps"]) or trial)
+    base.train_from_scratch("text", {}, seconds, STORY)
+    assert asked == [50, steps]
 
 
 def test_a_compressor_is_asked_for_what_the_test_text_adds_to_what_was_seen():

@@ -18,7 +18,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
-from transformers import AutoTokenizer, set_seed
+from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, pipeline, set_seed
 
 from char_lstm import CharLstmForCausalLM, build_tokenizer, generate_text, load, load_decoder
 from char_lstm.loading import CheckpointError, hash_files, weight_files
@@ -64,6 +64,46 @@ def test_any_precision_is_read_as_the_library_reads_it(model, tokenizer, saved, 
         assert torch.equal(ours.state_dict()[name], weight)
     written = {generate_text(each, tokenizer, PROMPT, seed=1) for each in (theirs, ours, load_decoder(saved)[0])}
     assert len(written) == 1
+
+
+class TestStoredInHalf:
+    """Weights in float16 under a configuration that says float32."""
+
+    WAYS = {
+        "the class": CharLstmForCausalLM.from_pretrained,
+        "any precision": lambda folder: CharLstmForCausalLM.from_pretrained(folder, dtype="auto"),
+        "Auto": AutoModelForCausalLM.from_pretrained,
+        "Auto, the backbone": AutoModel.from_pretrained,
+        "Auto, its own code": lambda folder: AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True),
+        "a pipeline": lambda folder: pipeline("text-generation", str(folder)).model,
+        "load": lambda folder: load(folder)[0],
+    }
+
+    @pytest.fixture
+    def halved(self, saved):
+        file = saved / "model.safetensors"
+        save_file({name: weight.astype(np.float16) for name, weight in load_file(file).items()}, file, {"format": "pt"})
+        assert json.loads((saved / "config.json").read_text())["dtype"] == "float32"
+        return saved
+
+    @pytest.mark.parametrize("way_in", WAYS.values(), ids=WAYS)
+    def test_every_way_in_computes_in_float32_from_the_stored_weights(self, halved, way_in, tmp_path):
+        stored, model = load_file(halved / "model.safetensors"), way_in(halved)
+        for name, weight in model.state_dict().items():
+            known = stored[name if name in stored else f"model.{name}"]
+            assert weight.dtype == torch.float32
+            np.testing.assert_array_equal(weight, known)
+        assert model(torch.tensor([[1, 2, 3]]))[0].dtype == torch.float32
+        model.save_pretrained(tmp_path / "again")
+        assert {weight.dtype.name for weight in load_file(tmp_path / "again" / "model.safetensors").values()} == {
+            "float32"
+        }
+
+    def test_without_torch_too(self, halved, tokenizer):
+        decoder, _ = load_decoder(halved)
+        assert decoder.head.dtype == decoder.layers[0].matrix.dtype == decoder.layers[0].table.dtype == np.float32
+        written = {generate_text(each, tokenizer, PROMPT, seed=1) for each in (decoder, load(halved)[0])}
+        assert len(written) == 1
 
 
 class TestShards:

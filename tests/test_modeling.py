@@ -19,8 +19,11 @@ from char_lstm import (
     CharLstmForSequenceClassification,
     CharLstmModel,
     layers_char_lstm,
+    load,
 )
 from char_lstm.state_char_lstm import RecurrentCache
+from char_lstm.tokenization_char_lstm import normalise
+from tests.conftest import ALICE
 
 SIDES = ["left", "right", "both"]
 CELLS = ["lstm", "gru", "rnn"]
@@ -47,6 +50,13 @@ def pad(rows, side):
 
 def close(actual, expected, atol=1e-5):
     torch.testing.assert_close(actual, expected, rtol=0, atol=atol)
+
+
+def without_dropout(model):
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0
+    return model
 
 
 def sum_of_surprisals(model, ids, mask, targets):
@@ -386,13 +396,78 @@ class TestLongRows:
         model(rows[0][None])
 
 
+needs_bfloat16 = pytest.mark.skipif(
+    not layers_char_lstm.ONEDNN_HAS_BFLOAT16, reason="oneDNN trains in bfloat16 only on a processor with AVX512"
+)
+
+
+class TestOnAProcessor:
+    """Training under autocast to bfloat16 on a CPU."""
+
+    @pytest.fixture
+    def read_of(self, monkeypatch):
+        """The precision of what each recurrent layer returns, as it is called."""
+        seen = []
+        run_layer = layers_char_lstm.Padding.run_layer
+
+        def watched(padding, layer, x, state):
+            output, after = run_layer(padding, layer, x, state)
+            seen.append(output.dtype)
+            return output, after
+
+        monkeypatch.setattr(layers_char_lstm.Padding, "run_layer", watched)
+        return seen
+
+    @needs_bfloat16
+    def test_an_lstm_trains_in_bfloat16_and_is_evaluated_in_full(self, model, rows, read_of):
+        ids = rows[0][None]
+        with torch.autocast("cpu", torch.bfloat16):
+            output = model.train()(ids, labels=ids, use_cache=True)
+            assert read_of == [torch.bfloat16] * 2
+            model.eval()(ids)
+        assert read_of[2:] == [torch.float32] * 2
+        assert states_of(output).dtype == torch.float32
+        output.loss.backward()
+        assert {weight.grad.dtype for weight in model.parameters() if weight.requires_grad} == {torch.float32}
+
+    @pytest.mark.parametrize("cell", ["gru", "rnn"])
+    def test_cells_that_gain_nothing_stay_in_full(self, make_model, rows, read_of, cell):
+        with torch.autocast("cpu", torch.bfloat16):
+            make_model(cell_type=cell).train()(rows[0][None])
+        assert read_of == [torch.float32] * 2
+
+    def test_another_half_precision_leaves_the_layers_in_full(self, model, rows, read_of):
+        with torch.autocast("cpu", torch.float16):
+            model.train()(rows[0][None])
+        assert read_of == [torch.float32] * 2
+
+    @needs_bfloat16
+    @pytest.mark.parametrize("piece", [2000, 250], ids=["one row of 2000", "states carried along it"])
+    def test_what_the_cell_state_loses_hardly_shows_in_the_loss(self, story, piece):
+        model, tokenizer = load(ALICE)
+        ids = torch.tensor(tokenizer(normalise(tokenizer, story), add_special_tokens=False).input_ids)
+        row = ids.repeat(-(-2000 // len(ids)))[None, :2000]
+
+        def loss() -> float:
+            state, losses = None, []
+            for part in row.split(piece, dim=1):
+                output = model(part, labels=part, past_key_values=state, use_cache=True)
+                state = output.past_key_values
+                losses.append(output.loss.item())
+            return sum(losses) / len(losses)
+
+        expected = loss()
+        without_dropout(model.train())
+        with torch.autocast("cpu", torch.bfloat16):
+            assert 0 < abs(loss() - expected) < 0.005
+
+
 class TestOnACard:
     """What a GPU needs, as far as a CPU can tell."""
 
-    def test_half_precision_leaves_the_state_in_full(self, make_model, rows):
-        model, ids = make_model().train(), rows[0][None]
-        for dropout in (model.model.input_dropout, model.model.hidden_dropout):
-            dropout.p = 0
+    def test_half_precision_leaves_the_state_in_full(self, make_model, rows, monkeypatch):
+        monkeypatch.setattr(layers_char_lstm, "ONEDNN_HAS_BFLOAT16", False)
+        model, ids = without_dropout(make_model().train()), rows[0][None]
         expected = model(ids, labels=ids, use_cache=True)
         with torch.autocast("cpu", torch.bfloat16):
             output = model(ids, labels=ids, use_cache=True)

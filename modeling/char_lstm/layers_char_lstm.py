@@ -10,6 +10,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 RECURRENT_LAYERS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 SEGMENT = 256  # characters of a row that gradient checkpointing recomputes at a time
+ONEDNN_HAS_BFLOAT16 = torch.backends.cpu.get_cpu_capability() == "AVX512"
 
 
 class LockedDropout(nn.Dropout):
@@ -130,6 +131,15 @@ class RecurrentStack(GradientCheckpointingLayer, nn.ModuleList):
             outputs.append(output)
             start += segment.shape[1]
         return *(torch.cat(layer, dim=1) for layer in zip(*outputs, strict=True)), *state
+
+
+def trains_in_bfloat16(cell_type: str, device: torch.device) -> bool:
+    """Whether a training step under autocast to bfloat16 runs layers of this cell in it: oneDNN's LSTM, on a CPU.
+
+    The cell state is then rounded to eight bits at every character, which the loss of a long row hardly shows; a GPU
+    would gain nothing from it, and keeps the recurrence in full.
+    """
+    return ONEDNN_HAS_BFLOAT16 and cell_type == "lstm" and device.type == "cpu"
 
 
 def make_dropout(rate: float, *, locked: bool) -> nn.Dropout:

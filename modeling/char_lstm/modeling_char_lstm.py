@@ -7,6 +7,7 @@ real characters, nor the state, nor the loss).
 
 from functools import partial
 
+import torch
 from torch import Tensor, nn
 from transformers import GenerationConfig, GenerationMixin
 from transformers.modeling_outputs import (
@@ -26,7 +27,14 @@ from .custom_generate_char_lstm import (
     replace_stop_strings,
     start_empty_prompts,
 )
-from .layers_char_lstm import RECURRENT_LAYERS, LockedDropout, Padding, RecurrentStack, make_dropout
+from .layers_char_lstm import (
+    RECURRENT_LAYERS,
+    LockedDropout,
+    Padding,
+    RecurrentStack,
+    make_dropout,
+    trains_in_bfloat16,
+)
 from .state_char_lstm import RecurrentCache
 from .torch_decoder_char_lstm import remember_methods
 from .weights_char_lstm import CharLstmPreTrainedModel
@@ -121,10 +129,12 @@ class CharLstmModel(CharLstmPreTrainedModel):
 
         in_segments = self.layers.gradient_checkpointing and self.training
         run = self.layers.run_in_segments if in_segments else self.layers
-        with maybe_autocast(embedded.device.type, enabled=False):  # a cell state counts far, bfloat16 has eight bits
+        half = self.training and torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+        half = half and trains_in_bfloat16(self.config.cell_type, embedded.device)
+        with maybe_autocast(embedded.device.type, enabled=half):  # else in full: a cell state counts far
             flat = run(padding.compact(embedded), *state, padding=padding, dropouts=dropouts, every_layer=every_layer)
 
-        outputs, after = flat[: -len(state)], flat[-len(state) :]
+        outputs, after = flat[: -len(state)], [part.to(embedded.dtype) for part in flat[-len(state) :]]
         states = zip(after[::parts], after[parts - 1 :: parts], strict=True)
         return [padding.restore(output) for output in outputs], list(states)
 

@@ -8,6 +8,7 @@ measure, but makemore's transformer in `names`.
     python scripts/benchmark.py streaming --json scripts/results/streaming.json
     python scripts/benchmark.py quality --dataset data/alice --json scripts/results/quality.json
     python scripts/benchmark.py names --text names.txt --json scripts/results/names.json
+    python scripts/benchmark.py base --base english --text texts --json scripts/results/base.json
     python scripts/benchmark.py tables
 
 Each writes a JSON with the machine it ran on, and a PNG beside it; `tables` makes the tables of README and docs
@@ -34,6 +35,7 @@ VERBS = {
     "variants": "a table of recipes that differ in one thing, from variants.yaml",
     "languages": "ten languages of ten scripts, beside file compressors on the same text",
     "temperatures": "what Alice writes at temperatures from 0.2 to 1.2, and how much of it is new",
+    "base": "a base model alone, tuned on texts of 10 KB to 1 MB, and beside models from scratch",
     "names": "makemore's held-out names by the recipe `names`",
     "quality": "nats per character on the test split, beside an n-gram model and a transformer of the same size",
 }
@@ -55,6 +57,10 @@ def main() -> None:
     verbs.choices["variants"].add_argument("--text", required=True, help="the text that all of them learn")
     verbs.choices["languages"].add_argument("--text", required=True, help="a folder of texts: fr.txt, ru.txt ...")
     verbs.choices["names"].add_argument("--text", required=True, help="makemore's names.txt")
+    verbs.choices["base"].add_argument("--base", required=True, help="the model to start from")
+    verbs.choices["base"].add_argument("--text", required=True, help="the folder of the texts")
+    verbs.choices["base"].add_argument("--rows", nargs="+", help="rows whose names contain one of these; default: all")
+    verbs.choices["base"].add_argument("--minutes", type=float, help="of a model from scratch; default: as the tuned")
     verbs.choices["variants"].add_argument("--table", required=True, help="which table of variants.yaml")
     verbs.add_parser("tables", help="make the tables of README and docs from the committed results")
     options = vars(parser.parse_args())
@@ -64,13 +70,13 @@ def main() -> None:
             write_file(page, tables.with_tables(page.read_text(encoding="utf-8")))
         return
     verb = options.pop("verb")
-    measure = import_module(f".{verb}", __package__).measure
+    benchmark = import_module(f".{verb}", __package__)
     path = options.pop("json") or RESULTS / f"{options.get('table', verb)}.json"
     if "text" in options:  # long: it writes row by row
         options["json_path"] = path
-    results = measure(**options)
+    results = benchmark.measure(**options)
     results = {"machine": machine(), **results}
     write_json(path, results)
-    plot(results, path.with_suffix(".png"))
+    getattr(benchmark, "plot", plot)(results, path.with_suffix(".png"))
     for name, figure in results["figures"].items():
         print(f"{name:60} {figure:8.3f}")

@@ -145,6 +145,21 @@ def variants_table(name: str) -> str:
     return table("what | settings | epochs | steps | nats per character", rows)
 
 
+def base_table() -> str:
+    """A base model alone, tuned, and beside a model from scratch, on each text, and how fast it writes."""
+    results, models, rows = results_of("base"), ("never seen", "tuned", "from scratch"), []
+    for name, row in results["rows"].items():
+        nats = [cell for model in models for cell in formatted(row.get(model, {}), "nats_per_char")]
+        rows.append([name, *nats, *formatted(row["tuned"], "epochs", "seconds")])
+    header = " | ".join(["text", *models, "epochs of tuning", "seconds, both runs"])
+    speeds = [
+        f"500 characters of {what} take {seconds['ours']:.2f} s on one thread, "
+        f"{seconds['ours'] / seconds['bare_products']:.2f} times their bare matrix products."
+        for what, seconds in results["speed"].items()
+    ]
+    return "\n\n".join([table(header, rows, results["machine"]), *speeds])
+
+
 def shakespeare_table() -> str:
     """How well and how soon another text is learnt."""
     shown = ("epochs", "seconds", "nats_per_char", "bits_per_char")

@@ -32,6 +32,7 @@ def run(settings: dict, text: str, folder: Path) -> dict:
     figures = evaluate(*load(run_folder), dataset["test"])
     command = " ".join(f"--{name} {value}" for name, value in settings.items())
     done = {"steps": trainer.state.global_step, "epochs": trainer.state.epoch, "seconds": seconds}
+    done["training_seconds"] = trainer.state.log_history[-1]["train_runtime"]
     return {"corpus": corpus, "arguments": command, **done, **figures}
 
 

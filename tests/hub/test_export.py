@@ -7,6 +7,7 @@ import onnx
 import pytest
 import torch
 from datasets import load_from_disk
+from safetensors.numpy import load_file, save_file
 
 from char_lstm import cli, generate_text, load
 from char_lstm.corpus.build import build_corpus
@@ -41,6 +42,15 @@ def test_onnxruntime_writes_alices_500_characters_from_no_more_bytes_and_int8_fr
     exported = onnx.load(tmp_path / export.FLOAT)
     tokens = json.loads({entry.key: entry.value for entry in exported.metadata_props}["tokens"])
     assert tokens == tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
+
+
+def test_weights_stored_in_half_are_exported_in_float32(saved, tmp_path):
+    file = saved / "model.safetensors"
+    save_file({name: weight.astype(np.float16) for name, weight in load_file(file).items()}, file, {"format": "pt"})
+    model, tokenizer = load(saved)
+    export.export_step(model, tokenizer, tmp_path)
+    expected = model(torch.tensor([[5]])).logits[0, 0].detach().numpy()
+    np.testing.assert_allclose(export.OnnxDecoder(tmp_path / export.FLOAT).step(5), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("config", [{"embedding_size": 0}, {"cell_type": "gru"}], ids=str)

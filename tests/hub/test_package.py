@@ -4,16 +4,20 @@ import json
 import os
 import shlex
 import shutil
+from pathlib import Path
 from string import ascii_lowercase
 
 import numpy as np
 import pytest
+import torch
 from datasets import Dataset, DatasetDict
 from huggingface_hub import ModelCard
+from safetensors.torch import load_file
 
 from char_lstm import NoveltyIndex, build_tokenizer, cli, generate_text, load, measure_novelty
 from char_lstm.hub import package as packaging
 from char_lstm.paths import PACKAGE
+from char_lstm.training.evaluation import evaluate_folder
 from tests.conftest import ALICE, CODE
 from tests.hub.conftest import SETTINGS, finish
 
@@ -91,6 +95,46 @@ def test_a_card_without_an_index_says_nothing_of_novelty(packaged):
     text = ModelCard.load(packaged / "README.md").text
     assert "Temperature 1.0, seed 45:" in text
     assert "longest copy" not in text
+
+
+class TestHalfPrecision:
+    @pytest.fixture
+    def package(self, run, corpus, tmp_path):
+        """Packages the run, once it was tested on the corpus, with the weights in float16."""
+        (run / "evaluation.json").unlink()
+        cli.run("evaluate", ["--model", str(run), "--dataset", str(corpus), "--json", str(run / "evaluation.json")])
+
+        def package(*more: str) -> Path:
+            arguments = ["--run", str(run), "--output_dir", str(tmp_path / "half"), "--weights_dtype", "float16"]
+            cli.run("package", [*arguments, *more])
+            return tmp_path / "half"
+
+        return package
+
+    def test_weights_stored_in_float16_take_half_and_are_measured_anew(self, package, run, corpus):
+        half = package("--dataset", str(corpus))
+        whole = load_file(run / "model.safetensors")
+        for name, stored in load_file(half / "model.safetensors").items():
+            assert torch.equal(stored, whole[name].half())
+        assert json.loads((half / "config.json").read_text())["dtype"] == "float32"
+        before, after = (json.loads((folder / "evaluation.json").read_text()) for folder in (run, half))
+        assert after == evaluate_folder(str(half), str(corpus))
+        assert after["nats_per_char"] != before["nats_per_char"] == pytest.approx(after["nats_per_char"], abs=0.001)
+
+    @pytest.mark.parametrize("figure", ["nats_per_char", "nats_per_char_reset"])
+    def test_a_figure_that_moves_is_refused_and_nothing_is_left(self, package, run, corpus, capsys, figure, tmp_path):
+        figures = json.loads((run / "evaluation.json").read_text())
+        (run / "evaluation.json").write_text(json.dumps(figures | {figure: figures[figure] - 0.002}))
+        load(run)
+        with pytest.raises(SystemExit):
+            package("--dataset", str(corpus))
+        assert f"the model's {figure} on {corpus} is" in capsys.readouterr().err
+        assert not (tmp_path / "half").exists()
+
+    def test_without_a_corpus_to_measure_on_it_is_refused(self, package, capsys):
+        with pytest.raises(SystemExit):
+            package()
+        assert "give --dataset" in capsys.readouterr().err
 
 
 def test_the_card_names_the_text_and_its_terms(run, tmp_path):

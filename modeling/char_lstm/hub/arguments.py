@@ -1,6 +1,7 @@
 """The arguments of packaging, publishing and exporting; they import nothing heavy, so `--help` is immediate."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 BOOK = "Alice's Adventures in Wonderland"
 
@@ -16,6 +17,10 @@ class PackageArguments:
     language: str = field(default="en", metadata={"help": "The text's language, as a two-letter code."})
     text_license: str | None = field(
         default=None, metadata={"help": "The text's licence; the default text is in the public domain."}
+    )
+    weights_dtype: Literal["float32", "float16"] = field(
+        default="float32",
+        metadata={"help": "How the weights are stored; float16 halves the file, and is computed with in float32."},
     )
 
 

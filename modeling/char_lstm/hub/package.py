@@ -4,16 +4,22 @@ import json
 import shutil
 from pathlib import Path
 
+from safetensors.torch import load_file, save_file
+
 from ..corpus.build import load_corpus
+from ..errors import PublishError
 from ..files import replaced_folder
 from ..items import FILE as ITEMS
-from ..loading import load
+from ..loading import load, weight_files
 from ..novelty import NoveltyIndex
 from ..paths import PACKAGE, PRETRAINED
+from ..training.evaluation import evaluate_folder
 from .arguments import PackageArguments
 from .cards import model_card
 
-FROM_THE_RUN = ("tokenizer.json", "tokenizer_config.json", "evaluation.json", "samples.json", "loss.png")
+EVALUATION = "evaluation.json"
+FROM_THE_RUN = ("tokenizer.json", "tokenizer_config.json", EVALUATION, "samples.json", "loss.png")
+MOST_MOVED = 0.001  # nats a character, between float32 and float16
 
 
 def novelty_index(dataset: str, train_split: str) -> NoveltyIndex:
@@ -35,10 +41,34 @@ def package(args: PackageArguments) -> None:
             shutil.copy(run / ITEMS, unfinished)
         if args.dataset:
             novelty_index(args.dataset, settings["train_split"]).save(unfinished)
+        if args.weights_dtype == "float16":
+            store_in_half(unfinished, args.dataset)
         name = f"{output_dir.name.replace('_', '-')}-char-lstm"
         model_card(unfinished, name, settings, args).save(unfinished / "README.md")
         if output_dir.resolve().parent == PRETRAINED:
             link_code(unfinished)
+
+
+def store_in_half(folder: Path, dataset: str | None) -> None:
+    """Rounds the weights in a folder to float16 and measures its figures anew. The configuration still says float32,
+    which everything that loads it then computes in.
+
+    Raises:
+        PublishError: there is no corpus to measure on, or a figure moves by more than `MOST_MOVED`.
+    """
+    if not dataset:
+        raise PublishError("--weights_dtype float16 rounds the weights: give --dataset, to measure the figures again")
+    for file in weight_files(folder):
+        save_file({name: weight.half() for name, weight in load_file(file).items()}, file, {"format": "pt"})
+    before = json.loads((folder / EVALUATION).read_text(encoding="utf-8"))
+    (folder / EVALUATION).unlink()  # of the weights before
+    after = evaluate_folder(str(folder), dataset, before["split"], json_path=str(folder / EVALUATION))
+    for name in ("nats_per_char", "nats_per_char_reset"):
+        if abs(after[name] - before[name]) > MOST_MOVED:
+            raise PublishError(
+                f"stored in float16, the model's {name} on {dataset} is {after[name]:.4f} instead of "
+                f"{before[name]:.4f}: leave out --weights_dtype, or give the corpus that it was measured on"
+            )
 
 
 def link_code(folder: Path) -> None:

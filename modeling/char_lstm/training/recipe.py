@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from huggingface_hub.errors import StrictDataclassError
 from transformers import PreTrainedTokenizerFast, TrainingArguments
@@ -38,6 +39,8 @@ class Recipe(  # type: ignore[misc]  # report_to: one name here, several in the 
     def __post_init__(self):
         if self.tf32 is None and is_torch_tf32_available():
             self.tf32 = True  # products of 10-bit fractions, summed in float32: cuDNN's layers use them in any case
+        if self.bf16 and not torch.accelerator.is_available():
+            self.use_cpu = True  # the library wants to be told
         super().__post_init__()
         self.dataloader_pin_memory &= self.device.type == "cuda"
         self.reading = reading_of(self)

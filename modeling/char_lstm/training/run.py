@@ -12,6 +12,7 @@ from ..items import save_items
 from ..tokenization_char_lstm import end_of_item
 from .checkpoints import AverageWeights, MarkWholeCheckpoints, claim, reporting_failed_write
 from .models import fit_alphabet, load_to_tune, make_model
+from .precision import say_whether_bfloat16_helps
 from .recipe import Recipe
 from .trainer import CharTrainer, StopInTime, WatchItLearn
 
@@ -44,6 +45,7 @@ def train(recipe: Recipe) -> CharTrainer:
         eval_dataset=held_out,
         processing_class=reading.tokenizer,
     )
+    say_whether_bfloat16_helps(recipe, trainer.model.config.cell_type)
     for callback in (WatchItLearn(trainer), *reading.callbacks(checkpoint), MarkWholeCheckpoints()):
         trainer.add_callback(callback)  # the mark is the last to be written into a checkpoint
     stop = StopInTime(trainer)

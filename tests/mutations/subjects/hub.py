@@ -207,6 +207,13 @@ MUTATIONS = [
         "tests/hub/test_export.py::test_the_figures_of_the_variants_are_nats_of_every_character",
     ),
     Mutation(
+        "a model stored in half precision keeps the figures of the one in full",
+        "char_lstm.hub.package:store_in_half",
+        "> MOST_MOVED",
+        "> 1",
+        "tests/hub/test_package.py::TestHalfPrecision",
+    ),
+    Mutation(
         "a pretrained folder keeps copies of the code",
         "char_lstm.hub.package:package",
         "            link_code(unfinished)",

@@ -242,4 +242,18 @@ MUTATIONS = [
         "pass",
         "tests/corpus/test_stream.py::test_training_on_a_stream_goes_on_in_the_middle_to_the_same_weights",
     ),
+    Mutation(
+        "bfloat16 is said to help where it is slower",
+        "char_lstm.training.precision:say_whether_bfloat16_helps",
+        "speed >= WORTH_IT",
+        "speed > 0",
+        "tests/training/test_precision.py",
+    ),
+    Mutation(
+        "nobody says whether bfloat16 helps",
+        "char_lstm.training.run:train",
+        "    say_whether_bfloat16_helps(recipe, trainer.model.config.cell_type)",
+        "    pass",
+        "tests/training/test_precision.py",
+    ),
 ]

@@ -38,8 +38,9 @@ def claim(recipe: TrainingArguments, corpus: DatasetDict) -> Path | None:
     settings = {name: value for name, value in recipe.to_dict().items() if name not in UNRECORDED}
     settings["processes"] = recipe.world_size  # which is no field, but changes the steps of an epoch
     record = json.loads(json.dumps({"data": fingerprint(corpus), "settings": settings}, default=str))
-    if (output_dir / RUN_RECORD).exists():
-        if differences := _differences(json.loads((output_dir / RUN_RECORD).read_text(encoding="utf-8")), record):
+    held = read_record(output_dir) if (output_dir / RUN_RECORD).exists() else {}
+    if held:
+        if differences := _differences(held, record):
             raise TrainingError(
                 f"{output_dir} holds another run: {'; '.join(differences)}. "
                 "Choose another --output_dir, or remove that folder first. To train its model further, give it a new "
@@ -48,7 +49,7 @@ def claim(recipe: TrainingArguments, corpus: DatasetDict) -> Path | None:
     elif output_dir.exists() and any(output_dir.glob("checkpoint-*")):
         raise TrainingError(f"{output_dir} holds checkpoints of unknown origin. Choose another --output_dir.")
     if recipe.should_save:
-        write_json(output_dir / RUN_RECORD, record)
+        write_json(output_dir / RUN_RECORD, held | record)
         for checkpoint in output_dir.glob("checkpoint-*"):
             if not is_whole(checkpoint):  # an older one too, half removed: it would count among those to keep
                 logger.warning("%s is incomplete; skipping it", checkpoint)
@@ -56,6 +57,11 @@ def claim(recipe: TrainingArguments, corpus: DatasetDict) -> Path | None:
     if whole := last_whole_checkpoint(output_dir):
         logger.info("resuming from %s", whole)
     return whole
+
+
+def read_record(output_dir: Path) -> dict:
+    """The record of the run that a folder holds: its data, its settings, and what was chosen on the way."""
+    return json.loads((output_dir / RUN_RECORD).read_text(encoding="utf-8"))
 
 
 def fingerprint(corpus: DatasetDict) -> str:

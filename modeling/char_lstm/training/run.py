@@ -16,13 +16,14 @@ from .checkpoints import (
     AverageWeights,
     MarkWholeCheckpoints,
     claim,
+    last_whole_checkpoint,
     read_record,
     reporting_failed_write,
 )
 from .models import load_to_tune, make_model
 from .recipe import Recipe
 from .trainer import CharTrainer, StopInTime, WatchItLearn
-from .tuning import choose_length
+from .tuning import choose_length, suggest_base
 
 logger = logging.getLogger("train")
 
@@ -34,6 +35,8 @@ def train(recipe: Recipe) -> CharTrainer:
             f"{recipe.n_gpu} GPUs need one process each: torchrun --nproc_per_node {recipe.n_gpu} scripts/train.py "
             "with the same arguments; or choose one of them: CUDA_VISIBLE_DEVICES=0"
         )
+    if recipe.suggest_base and not last_whole_checkpoint(Path(str(recipe.output_dir))):
+        suggest_base(recipe)
     set_seed(recipe.seed)
     with recipe.main_process_first(local=recipe.save_on_each_node):  # the others find the corpus and the claim
         reading = recipe.reading(recipe)

@@ -39,6 +39,7 @@ class ModelSettings:
         "Start from this model (a folder, a packaged model's name, or an id on the Hub), its sizes and its cell; new "
         "characters start fresh.",
     )
+    suggest_base: bool = setting(False, "Say first, after a short trial, whether the packaged base would help.")
     cell_type: str = setting("lstm", "The recurrent cell: lstm, gru or rnn.")
     embedding_size: int | None = setting(
         None, "Width of the character vectors; 0: one-hot (default: one-hot, or 128 where the alphabet is large)."

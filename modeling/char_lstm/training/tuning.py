@@ -2,17 +2,15 @@
 
 import copy
 import logging
-import math
 
 from transformers import TrainerCallback
 
-from ..loading import load
 from ..modeling_char_lstm import CharLstmForCausalLM
 from ..paths import local_model
 from ..tokenization_char_lstm import end_of_item
 from .checkpoints import AverageWeights
 from .evaluation import score_reset
-from .models import fit_alphabet, make_model
+from .models import load_to_tune, make_model
 from .readings import Reading
 from .readings.sentences import Sentences
 from .trainer import CharTrainer
@@ -21,18 +19,22 @@ logger = logging.getLogger("train")
 
 STRETCH = 500  # characters, each read from a fresh state: rows side by side take a third of the time of one long text
 BASE = "english"  # the packaged model that most texts are held against
+BASE_RATE = 1e-3  # in a trial of a few steps
 STEPS, SCORED = 20, 20  # steps of both models, and stretches of the validation split that they are then scored on
+CLEARLY = 0.1  # nats per character
 
 
 class ScoreEpochs(TrainerCallback):
-    """Nats per character of the validation split before the run and after each epoch, with the averaged weights; the
-    run stops when they rise."""
+    """Keeps the nats per character of the validation split, or of its first `scored` stretches, before the run and
+    after each epoch, with the averaged weights; the run stops once they no longer fall."""
 
     def __init__(self, trainer: CharTrainer, scored: int | None):
         self.trainer, reading = trainer, trainer.reading
         rows = Sentences(reading.corpus["validation"])
         items = end_of_item(reading.tokenizer)
-        stretches = [rows[i, i + 1]["input_ids"][1:] for i in range(len(rows))] if items else rows.ids()[1:].split(STRETCH)
+        stretches = (
+            [rows[i, i + 1]["input_ids"][1:] for i in range(len(rows))] if items else rows.ids()[1:].split(STRETCH)
+        )
         self.stretches = [stretch.tolist() for stretch in stretches[:scored]]
         self.nats: list[float] = []
 
@@ -71,36 +73,47 @@ def try_out(recipe, model: CharLstmForCausalLM, reading: Reading, scored: int | 
 
 
 def choose_length(recipe, model: CharLstmForCausalLM) -> dict[str, float]:
-    """The rate of `learning_rate_grid` and the number of epochs, none included, after which a model that is trained on
-    `train` predicts `validation` best."""
+    """The rate of `learning_rate_grid` and the number of epochs, maybe none, after which a copy of the model that is
+    trained on `train` predicts `validation` best."""
     recipe = copy.copy(recipe)
     recipe.train_split = "train"
     reading = recipe.reading(recipe)
-    best, chosen = math.inf, {}
+    tried = []  # (nats, epochs, rate)
     for rate in recipe.learning_rate_grid:
         recipe.learning_rate = rate
-        nats = try_out(recipe, model, reading)
-        shown = ", ".join(f"{value:.3f}" for value in nats)
-        logger.info("rate %g: after 0, 1, ... epochs %s nats per character on the validation split", rate, shown)
-        if min(nats) < best:
-            best, chosen = min(nats), {"learning_rate": rate, "num_train_epochs": nats.index(min(nats))}
-    if not chosen["num_train_epochs"]:
-        logger.info("no epoch improves on the model that it starts from, which is the result as it is")
+        scores = try_out(recipe, model, reading)
+        shown = ", ".join(f"{nats:.3f}" for nats in scores)
+        logger.info("rate %g, epochs 0 to %d: %s nats on validation", rate, len(scores) - 1, shown)
+        tried += [(nats, epochs, rate) for epochs, nats in enumerate(scores)]
+    _, epochs, rate = min(tried)
+    if epochs:
+        logger.info("chosen: %d epochs at rate %g", epochs, rate)
     else:
-        logger.info("now %d epochs at rate %g on %s", *reversed(chosen.values()), "both")
-    return chosen
+        logger.info(
+            "no epoch predicts the validation split better than the model that it starts from: it stays as it is"
+        )
+    return {"learning_rate": rate, "num_train_epochs": epochs}
 
 
 def suggest_base(recipe) -> None:
-    """Logs whether the packaged base would help with the text: a few steps of a new model and of the base, each on the
-    training split, then the nats per character of the validation split."""
+    """Logs whether the packaged base would help: a new model and the base each learn a few steps of the training split,
+    and are scored on the validation split. Nothing where there is no such base, or another model to start from."""
     if recipe.init_from or recipe.streaming or not local_model(BASE):
         return
     recipe = copy.copy(recipe)
-    recipe.train_split, recipe.ngram_smoothing, recipe.max_steps, recipe.teachers = "train", 0, STEPS, None
+    recipe.train_split, recipe.max_steps, recipe.ngram_smoothing, recipe.teachers = "train", STEPS, 0, None
     recipe.lr_scheduler_type, recipe.warmup_steps = "constant", 0
     reading = recipe.reading(recipe)
-    new = try_out(recipe, make_model(recipe, reading.tokenizer), reading, SCORED)[-1]
-    recipe.learning_rate = 1e-3
-    based = try_out(recipe, fit_alphabet(*load(BASE), reading.tokenizer), reading, SCORED)[-1]
-    logger.info("%s %s", new, based)
+    from_scratch = try_out(recipe, make_model(recipe, reading.tokenizer), reading, SCORED)[-1]
+    recipe.learning_rate, recipe.init_from = BASE_RATE, BASE
+    from_base = try_out(recipe, load_to_tune(recipe, reading.tokenizer), reading, SCORED)[-1]
+    helps = from_base < from_scratch - CLEARLY
+    logger.info(
+        "the packaged base %s %s: after %d steps %.2f nats per character on validation, a new model %.2f; %s",
+        BASE,
+        "would help with this text" if helps else "would not help with this text",
+        STEPS,
+        from_base,
+        from_scratch,
+        f"to start from it, say BASE={BASE}, or --config tune --init_from {BASE}" if helps else "going on without it",
+    )

@@ -18,6 +18,7 @@ from .trainer import CharTrainer
 logger = logging.getLogger("train")
 
 STRETCH = 500  # characters, each read from a fresh state: rows side by side take a third of the time of one long text
+LEAST_GAIN = 0.002  # nats per character for which another epoch is worth its time
 BASE = "english"  # the packaged model that most texts are held against
 BASE_RATE = 1e-3  # in a trial of a few steps
 STEPS, SCORED = 20, 20  # steps of both models, and stretches of the validation split that they are then scored on
@@ -26,7 +27,7 @@ CLEARLY = 0.1  # nats per character
 
 class ScoreEpochs(TrainerCallback):
     """Keeps the nats per character of the validation split, or of its first `scored` stretches, before the run and
-    after each epoch, with the averaged weights; the run stops once they no longer fall."""
+    after each epoch, with the averaged weights; the run stops after an epoch that hardly lowers them."""
 
     def __init__(self, trainer: CharTrainer, scored: int | None):
         self.trainer, reading = trainer, trainer.reading
@@ -44,7 +45,7 @@ class ScoreEpochs(TrainerCallback):
     def on_epoch_end(self, args, state, control, **kwargs):
         with self.trainer.averaged():
             self.score()
-        control.should_training_stop = self.nats[-1] >= self.nats[-2]
+        control.should_training_stop = self.nats[-1] > self.nats[-2] - LEAST_GAIN
 
     def score(self) -> None:
         nats = score_reset(self.trainer.model.eval(), self.stretches)

@@ -105,5 +105,6 @@ def plot_losses(log: list[dict], path: Path) -> None:
             axes.plot(*zip(*points, strict=True), label=label)
     axes.set(xlabel="epoch", ylabel="nats per character")
     axes.grid(alpha=0.3)
-    axes.legend()
+    if axes.lines:
+        axes.legend()
     figure.savefig(path, dpi=150)

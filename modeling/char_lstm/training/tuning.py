@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import math
 
 from transformers import TrainerCallback
 
@@ -21,22 +22,23 @@ STRETCH = 500  # characters, each read from a fresh state: rows side by side tak
 LEAST_GAIN = 0.002  # nats per character for which another epoch is worth its time
 BASE = "english"  # the packaged model that most texts are held against
 BASE_RATE = 1e-3  # in a trial of a few steps
-STEPS, SCORED = 20, 20  # steps of both models, and stretches of the validation split that they are then scored on
+STEPS, SCORED = 20, 10_000  # steps of both models, and characters of validation that they are then scored on
 CLEARLY = 0.1  # nats per character
 
 
 class ScoreEpochs(TrainerCallback):
-    """Keeps the nats per character of the validation split, or of its first `scored` stretches, before the run and
+    """Keeps the nats per character of the validation split, or of its first `scored` characters, before the run and
     after each epoch, with the averaged weights; the run stops after an epoch that hardly lowers them."""
 
-    def __init__(self, trainer: CharTrainer, scored: int | None):
+    def __init__(self, trainer: CharTrainer, scored: float):
         self.trainer, reading = trainer, trainer.reading
         rows = Sentences(reading.corpus["validation"])
         items = end_of_item(reading.tokenizer)
         stretches = (
             [rows[i, i + 1]["input_ids"][1:] for i in range(len(rows))] if items else rows.ids()[1:].split(STRETCH)
         )
-        self.stretches = [stretch.tolist() for stretch in stretches[:scored]]
+        share = min(1.0, scored / int(rows.lengths.sum()))
+        self.stretches = [stretch.tolist() for stretch in stretches[: math.ceil(share * len(stretches))]]
         self.nats: list[float] = []
 
     def on_train_begin(self, args, state, control, **kwargs):
@@ -52,9 +54,9 @@ class ScoreEpochs(TrainerCallback):
         self.nats.append(nats / sum(map(len, self.stretches)))
 
 
-def try_out(recipe, model: CharLstmForCausalLM, reading: Reading, scored: int | None = None) -> list[float]:
+def try_out(recipe, model: CharLstmForCausalLM, reading: Reading, scored: float = math.inf) -> list[float]:
     """Trains a copy of the model, of which nothing is kept, and returns its nats per character on the validation split,
-    or on its first `scored` stretches: before, then after each epoch."""
+    or on its first `scored` characters: before, then after each epoch."""
     recipe = copy.copy(recipe)
     recipe.save_strategy = recipe.eval_strategy = recipe.logging_strategy = "no"
     recipe.report_to, recipe.disable_tqdm = [], True

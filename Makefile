@@ -10,7 +10,9 @@ INSTALL := $(PIP) install --constraint constraints.txt
 TEXT ?=
 OUTPUT ?= runs/$(if $(TEXT),$(basename $(notdir $(TEXT))),alice)
 KIND ?=
-RECIPE := $(if $(filter item,$(KIND)),names,alice)
+BASE ?=
+RECIPE := $(if $(BASE),tune,$(if $(filter item,$(KIND)),names,alice))
+ROWS := $(if $(and $(BASE),$(filter item,$(KIND))),--stateful false --row_length 0 --per_device_train_batch_size 64)
 DATASET ?= data/alice
 ARGS ?=
 TRANSFORMERS := $(subst ==,-,$(shell grep ^transformers== constraints.txt))
@@ -21,10 +23,11 @@ TRANSFORMERS := $(subst ==,-,$(shell grep ^transformers== constraints.txt))
 generate: .venv/generate.done  ## 500 characters from the packaged Alice; ARGS="--seed 7" goes to the verb
 	@$(BIN)/char-lstm generate $(ARGS)
 
-train: setup  ## corpus, training, evaluation and a sample: make train TEXT=my.txt OUTPUT=runs/mine [KIND=item]
+train: setup  ## corpus, training, evaluation and a sample: make train TEXT=my.txt OUTPUT=runs/mine [BASE=english] [KIND=item]
 	@$(BIN)/char-lstm build $(if $(TEXT),--text "$(TEXT)" --pad_to_max_length false) \
 		$(if $(KIND),--sequence $(KIND)) --output_dir "$(OUTPUT)/corpus"
 	@$(BIN)/char-lstm train --config $(RECIPE) --dataset "$(OUTPUT)/corpus" \
+		$(if $(BASE),--init_from "$(BASE)" $(ROWS),--suggest_base true) \
 		--output_dir "$(OUTPUT)" --train_split train+validation $(ARGS)
 	@$(BIN)/char-lstm evaluate --model "$(OUTPUT)" --dataset "$(OUTPUT)/corpus" --json "$(OUTPUT)/evaluation.json" \
 		> "$(OUTPUT)/evaluation.txt"

@@ -20,6 +20,7 @@ from .errors import CheckpointError
 from .generation_char_lstm import choose, sampling_settings
 from .items import FILE as ITEMS
 from .items import load_items
+from .paths import local_model
 from .tokenization_char_lstm import JOINERS, NEWLINE
 
 LEAST = {"vocab_size": 1, "embedding_size": 0, "hidden_size": 1, "num_hidden_layers": 1, "bos_token_id": 0}
@@ -34,7 +35,7 @@ def load(model_id: str | Path, *, revision: str | None = None):
     """A checked `CharLstmForCausalLM`, in evaluation mode and float32, and its tokenizer.
 
     Args:
-        model_id: a folder, or the id of a repository on the Hub.
+        model_id: a folder, the name of a packaged model, or the id of a repository on the Hub.
         revision: a branch, tag or commit of that repository.
 
     Raises:
@@ -73,11 +74,12 @@ def _known_items(folder: Path) -> frozenset[int] | None:
 
 
 def checkpoint_folder(model_id: str | Path, revision: str | None) -> Path:
-    """The folder of a checkpoint, brought from the Hub if it is none here. Raises CheckpointError if there is none."""
-    if Path(model_id).is_dir():
-        return Path(model_id)
+    """The folder of a checkpoint: an existing folder, else a packaged model, else brought from the Hub. Raises
+    CheckpointError if there is none."""
+    if folder := local_model(model_id):
+        return folder
     if Path(model_id).exists() or str(model_id).count("/") != 1 or str(model_id).startswith((".", "/")):
-        raise CheckpointError(f"{model_id}: no such model folder")
+        raise CheckpointError(f"{model_id}: no such model folder, packaged model or id on the Hub")
     from huggingface_hub import snapshot_download
 
     try:

@@ -21,6 +21,11 @@ def in_checkout(*parts: str) -> Path:
     return path
 
 
+def local_model(model_id: str | Path) -> Path | None:
+    """The folder that a model is named by: that folder if it exists, else the packaged model's of that name."""
+    return next((folder for folder in (Path(model_id), PRETRAINED / model_id) if folder.is_dir()), None)
+
+
 def packaged_model(name: str) -> Path:
     """The folder of a model of this repository. Raises UserError where the package is installed without it."""
     if not (PRETRAINED / name).is_dir():

@@ -59,6 +59,29 @@ def test_the_cards_figures_are_the_evaluations(packaged):
     assert "11 characters" in card.text
 
 
+@pytest.mark.parametrize(
+    ("record", "base_model", "began_from"),
+    [
+        ({}, None, None),
+        ({"init_from": "/home/me/runs/first"}, None, "`first`"),
+        ({"init_from": "user/first", "base_model": "user/first"}, "user/first", "`user/first`"),
+    ],
+)
+def test_the_card_says_what_the_model_began_from_and_how_long_it_was_tuned(
+    run, tmp_path, record, base_model, began_from
+):
+    began = {"init_from": record.get("init_from")}
+    chosen = {"learning_rate": 1e-3, "num_train_epochs": 4}
+    (run / "run.json").write_text(json.dumps(record | {"settings": SETTINGS | began, "chosen": chosen}))
+    cli.run("package", ["--run", str(run), "--output_dir", str(tmp_path / "mine")])
+    card = ModelCard.load(tmp_path / "mine" / "README.md")
+    assert card.data.base_model == base_model
+    assert "for 4 epochs" in card.text
+    assert ("It began from the weights of " in card.text) == (began_from is not None)
+    assert (began_from or "") in card.text
+    assert "/home/me" not in card.text
+
+
 def test_with_its_corpus_the_model_carries_the_index_of_what_it_was_trained_on_and_of_no_more(run, tmp_path):
     rows = {"train": ["a lamp stood\n", "in the tower\n"], "validation": ["all night long\n"], "test": ["unseen by\n"]}
     corpus = DatasetDict({split: Dataset.from_dict({"text": texts}) for split, texts in rows.items()})

@@ -68,6 +68,11 @@ class TestPublishing:
         for name in CODE:
             assert hub.read(hub.repos[MODEL].head.files[name]) == (PACKAGE / name).read_bytes()
 
+    def test_the_card_names_the_base_that_was_published_before(self, command, hub):
+        command("--base_model", "user/first")
+        model = RepoCard(hub.read(hub.repos[MODEL].head.files["README.md"]).decode())
+        assert model.data.base_model == "user/first"
+
     def test_the_cards_name_each_other_and_pin_the_revision(self, command, hub):
         command()
         model, dataset, shown = (

@@ -33,6 +33,7 @@ class PublishArguments:
     dataset_license: str = field(
         default="unknown", metadata={"help": "The text's licence: public-domain, or the Hub's name for it (cc-by-4.0)."}
     )
+    base_model: str | None = field(default=None, metadata={"help": "What the model began from, on the Hub: USER/NAME."})
     space_id: str | None = field(default=None, metadata={"help": "Where the Space goes: USER/NAME."})
     space_hardware: str | None = field(default=None, metadata={"help": "What the Space runs on, e.g. cpu-upgrade."})
     private: bool = field(default=False, metadata={"help": "Publish privately."})

@@ -69,6 +69,8 @@ def assemble_model(repo: Repo, args: PublishArguments) -> None:
     card = card_of(repo.folder)
     if args.dataset_repo_id:
         card.data["datasets"] = [args.dataset_repo_id]
+    if args.base_model:
+        card.data["base_model"] = args.base_model
     card.text = USE.sub(lambda _: use_section(args.repo_id, args.tag or "main", args.space_id), card.text)
     card.save(repo.folder / "README.md")
 

@@ -37,13 +37,14 @@ def model_card(folder: Path, name: str, settings: dict, args: PackageArguments) 
     model, tokenizer = load(folder)
     figures = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
     return ModelCard.from_template(
-        model_card_data(model, name, figures, args),
+        model_card_data(model, name, figures, args, settings["base_model"]),
         template_path=str(TEMPLATES / "model_card.md"),
         title=name,
         text_name=args.text_name,
         text_license=args.text_license or ("in the public domain" if args.text_name == BOOK else "of unknown licence"),
         recipe=args.recipe,
         use=use_section(args.output_dir),
+        began_from=settings["base_model"] or Path(settings.get("init_from") or "").name,
         sheet=temperature_sheet(model, tokenizer, folder, args.seed),
         alphabet=sorted(token for token in tokenizer.get_vocab() if len(token) == 1 and token != tokenizer.pad_token),
         layers=model.config.num_hidden_layers,
@@ -59,13 +60,16 @@ def model_card(folder: Path, name: str, settings: dict, args: PackageArguments) 
     )
 
 
-def model_card_data(model, name: str, figures: dict, args: PackageArguments) -> ModelCardData:
-    """The header of a model's card."""
+def model_card_data(
+    model, name: str, figures: dict, args: PackageArguments, base_model: str | None = None
+) -> ModelCardData:
+    """The header of a model's card; `base_model` is the id on the Hub of the one that it began from, if it has one."""
     return ModelCardData(
         language=args.language,
         license="mit",
         library_name="transformers",
         pipeline_tag="text-generation",
+        base_model=base_model,
         tags=["char-lstm", "character-level", model.config.cell_type, "rnn"],
         metrics=list(METRICS),
         model_name=name,

@@ -13,6 +13,7 @@ from ..items import FILE as ITEMS
 from ..loading import load, weight_files
 from ..novelty import NoveltyIndex
 from ..paths import PACKAGE, PRETRAINED
+from ..training.checkpoints import read_record
 from ..training.evaluation import evaluate_folder
 from .arguments import PackageArguments
 from .cards import model_card
@@ -31,7 +32,8 @@ def novelty_index(dataset: str, train_split: str) -> NoveltyIndex:
 def package(args: PackageArguments) -> None:
     """Fills a folder beside `output_dir`, then puts it in its place."""
     run, output_dir = Path(args.run), Path(args.output_dir)
-    settings = json.loads((run / "run.json").read_text(encoding="utf-8"))["settings"]
+    record = read_record(run)
+    settings = record["settings"] | record.get("chosen", {}) | {"base_model": record.get("base_model")}
     model, _ = load(run)
     with replaced_folder(output_dir) as unfinished:
         model.save_pretrained(unfinished)

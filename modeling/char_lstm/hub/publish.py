@@ -49,7 +49,7 @@ def check_arguments(args: PublishArguments) -> None:
         raise PublishError("--dataset and --dataset_repo_id go together")
     if args.space_hardware and not args.space_id:
         raise PublishError("--space_hardware needs --space_id")
-    check_ids(repo_ids(args))
+    check_ids([*repo_ids(args), *filter(None, [args.base_model])])
 
 
 def repo_ids(args: PublishArguments) -> list[str]:

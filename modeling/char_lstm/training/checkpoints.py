@@ -7,15 +7,17 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from accelerate import PartialState
 from datasets import DatasetDict
 from safetensors.torch import load_model, save_model
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from transformers import TrainerCallback, TrainingArguments
+from transformers import TrainerCallback
 
 from ..errors import TrainingError
 from ..files import write_json
+from ..paths import local_model
 
 logger = logging.getLogger("train")
 
@@ -24,11 +26,11 @@ COMPLETE = "complete.json"  # written into a checkpoint after its last file: nam
 AVERAGE = "average.safetensors"  # the averaged weights in a checkpoint
 UNRECORDED = {  # settings that another machine may have otherwise
     *("output_dir", "logging_dir", "run_name", "disable_tqdm", "report_to", "resume_from_checkpoint", "config"),
-    *("push_to_hub", "hub_model_id", "hub_private_repo", "tf32", "dataloader_pin_memory"),
+    *("suggest_base", "push_to_hub", "hub_model_id", "hub_private_repo", "tf32", "dataloader_pin_memory"),
 }
 
 
-def claim(recipe: TrainingArguments, corpus: DatasetDict) -> Path | None:
+def claim(recipe: Any, corpus: DatasetDict) -> Path | None:
     """Makes the output folder this run's and nobody else's; returns the checkpoint to go on from.
 
     Raises:
@@ -38,8 +40,11 @@ def claim(recipe: TrainingArguments, corpus: DatasetDict) -> Path | None:
     settings = {name: value for name, value in recipe.to_dict().items() if name not in UNRECORDED}
     settings["processes"] = recipe.world_size  # which is no field, but changes the steps of an epoch
     record = json.loads(json.dumps({"data": fingerprint(corpus), "settings": settings}, default=str))
-    if (output_dir / RUN_RECORD).exists():
-        if differences := _differences(json.loads((output_dir / RUN_RECORD).read_text(encoding="utf-8")), record):
+    if recipe.init_from and not local_model(recipe.init_from):
+        record["base_model"] = recipe.init_from  # its id on the Hub
+    held = read_record(output_dir) if (output_dir / RUN_RECORD).exists() else {}
+    if held:
+        if differences := _differences(held, record):
             raise TrainingError(
                 f"{output_dir} holds another run: {'; '.join(differences)}. "
                 "Choose another --output_dir, or remove that folder first. To train its model further, give it a new "
@@ -48,7 +53,7 @@ def claim(recipe: TrainingArguments, corpus: DatasetDict) -> Path | None:
     elif output_dir.exists() and any(output_dir.glob("checkpoint-*")):
         raise TrainingError(f"{output_dir} holds checkpoints of unknown origin. Choose another --output_dir.")
     if recipe.should_save:
-        write_json(output_dir / RUN_RECORD, record)
+        write_json(output_dir / RUN_RECORD, held | record)
         for checkpoint in output_dir.glob("checkpoint-*"):
             if not is_whole(checkpoint):  # an older one too, half removed: it would count among those to keep
                 logger.warning("%s is incomplete; skipping it", checkpoint)
@@ -56,6 +61,11 @@ def claim(recipe: TrainingArguments, corpus: DatasetDict) -> Path | None:
     if whole := last_whole_checkpoint(output_dir):
         logger.info("resuming from %s", whole)
     return whole
+
+
+def read_record(output_dir: Path) -> dict:
+    """The record of the run that a folder holds: its data, its settings, and what was chosen on the way."""
+    return json.loads((output_dir / RUN_RECORD).read_text(encoding="utf-8"))
 
 
 def fingerprint(corpus: DatasetDict) -> str:

@@ -16,26 +16,32 @@ logger = logging.getLogger("train")
 
 
 def make_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> CharLstmForCausalLM:
-    """A new model of the recipe's sizes for the tokenizer's alphabet; it generates the assignment's 500 characters, or
-    items as they are drawn: a list should not be of the likeliest alone."""
-    config = model_config(recipe, tokenizer)
-    model = CharLstmForCausalLM(config)
-    ids = {name: getattr(config, name) for name in ("pad_token_id", "bos_token_id", "eos_token_id")}
-    temperature, top_p = (1.0, 1.0) if end_of_item(tokenizer) else (0.6, 0.95)
-    sampling = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": top_p, "max_new_tokens": 500}
-    model.generation_config = GenerationConfig(**ids, suppress_tokens=[config.pad_token_id], **sampling)
+    """A new model of the recipe's sizes for the tokenizer's alphabet."""
+    model = CharLstmForCausalLM(model_config(recipe, tokenizer))
+    model.generation_config = new_generation_config(tokenizer)
     return model
 
 
-def load_to_tune(recipe: Recipe) -> tuple[CharLstmForCausalLM, PreTrainedTokenizerFast]:
-    """The model to start from, with the recipe's dropout, and its tokenizer."""
-    known, tokenizer = load(str(recipe.init_from))
+def new_generation_config(tokenizer: PreTrainedTokenizerFast) -> GenerationConfig:
+    """The assignment's 500 characters, or items as they are drawn: a list should not be of the likeliest alone."""
+    temperature, top_p = (1.0, 1.0) if end_of_item(tokenizer) else (0.6, 0.95)
+    sampling = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": top_p, "max_new_tokens": 500}
+    return GenerationConfig(**sampling, **generation_ids(tokenizer))
+
+
+def generation_ids(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
+    """What a generation configuration says of its tokenizer."""
+    ids = {name: value for name, value in token_ids(tokenizer).items() if name != "vocab_size"}
+    return ids | {"suppress_tokens": [tokenizer.pad_token_id]}
+
+
+def load_to_tune(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> CharLstmForCausalLM:
+    """The model to start from, with the recipe's dropout, fitted to the tokenizer's alphabet."""
+    model, old = load(str(recipe.init_from))
     for name in DROPOUTS:
-        setattr(known.config, name, getattr(recipe, name))
-    model = CharLstmForCausalLM(known.config)
-    model.load_state_dict(known.state_dict())
-    model.generation_config = known.generation_config
-    return model, tokenizer
+        setattr(model.config, name, getattr(recipe, name))
+    logger.info("starting from %s, a model of %d parameters", recipe.init_from, model.num_parameters())
+    return fit_alphabet(model, old, tokenizer)
 
 
 @torch.no_grad()
@@ -47,9 +53,10 @@ def fit_alphabet(
     config: Any = copy.deepcopy(model.config)
     config.update({**token_ids(new), "alphabet_size": None})
     fitted = CharLstmForCausalLM(config)
-    fitted.generation_config = copy.deepcopy(model.generation_config)
-    ids = {name: value for name, value in token_ids(new).items() if name != "vocab_size"}
-    fitted.generation_config.update(**ids, suppress_tokens=[new.pad_token_id])
+    fitted.generation_config = new_generation_config(new)
+    if end_of_item(old) == end_of_item(new):  # else the settings are those of another kind of text
+        fitted.generation_config = copy.deepcopy(model.generation_config)
+        fitted.generation_config.update(**generation_ids(new))
 
     places = old.get_vocab() | {str(new.pad_token): old.pad_token_id}
     pairs = [(index, places[token]) for token, index in new.get_vocab().items() if token in places]
@@ -66,7 +73,8 @@ def fit_alphabet(
             weight.copy_(learnt[name])
     fresh = sorted(new.get_vocab().keys() - places.keys() - {new.eos_token})
     logger.info(
-        "of the text's characters %d keep their weights and %d start fresh: %s%s",
-        *(len(pairs) - 1, len(fresh), " ".join(fresh[:20]), " ..." if len(fresh) > 20 else ""),
+        "of the text's characters %d keep their weights and %d start fresh%s%s; %d of the model's others go",
+        *(len(pairs) - 1, len(fresh), ": " * bool(fresh) + " ".join(fresh[:20]), " ..." if len(fresh) > 20 else ""),
+        len(old.get_vocab().keys() - new.get_vocab().keys() - {old.pad_token, old.eos_token}),
     )
     return fitted

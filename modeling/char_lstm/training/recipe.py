@@ -43,6 +43,8 @@ class Recipe(  # type: ignore[misc]  # report_to: one name here, several in the 
             self.use_cpu = True  # the library wants to be told
         super().__post_init__()
         self.dataloader_pin_memory &= self.device.type == "cuda"
+        if self.learning_rate_grid:
+            self.learning_rate_grid = [float(rate) for rate in self.learning_rate_grid]  # YAML takes 5e-4 for a text
         self.reading = reading_of(self)
 
 

@@ -7,14 +7,24 @@ from pathlib import Path
 from accelerate.utils import set_seed
 
 from ..errors import TrainingError
-from ..files import replaced_files
+from ..files import replaced_files, write_json
 from ..items import save_items
+from ..modeling_char_lstm import CharLstmForCausalLM
 from ..tokenization_char_lstm import end_of_item
-from .checkpoints import AverageWeights, MarkWholeCheckpoints, claim, reporting_failed_write
-from .models import fit_alphabet, load_to_tune, make_model
+from .checkpoints import (
+    RUN_RECORD,
+    AverageWeights,
+    MarkWholeCheckpoints,
+    claim,
+    last_whole_checkpoint,
+    read_record,
+    reporting_failed_write,
+)
+from .models import load_to_tune, make_model
 from .precision import say_whether_bfloat16_helps
 from .recipe import Recipe
 from .trainer import CharTrainer, StopInTime, WatchItLearn
+from .tuning import choose_length, suggest_base
 
 logger = logging.getLogger("train")
 
@@ -26,13 +36,15 @@ def train(recipe: Recipe) -> CharTrainer:
             f"{recipe.n_gpu} GPUs need one process each: torchrun --nproc_per_node {recipe.n_gpu} scripts/train.py "
             "with the same arguments; or choose one of them: CUDA_VISIBLE_DEVICES=0"
         )
+    if recipe.suggest_base and not last_whole_checkpoint(Path(str(recipe.output_dir))):
+        suggest_base(recipe)
     set_seed(recipe.seed)
     with recipe.main_process_first(local=recipe.save_on_each_node):  # the others find the corpus and the claim
-        base, tokenizer = load_to_tune(recipe) if recipe.init_from else (None, None)
-        reading = recipe.reading(recipe, tokenizer)
+        reading = recipe.reading(recipe)
+        model = load_to_tune(recipe, reading.tokenizer) if recipe.init_from else make_model(recipe, reading.tokenizer)
         checkpoint = claim(recipe, reading.corpus)
-    if base and tokenizer and reading.tokenizer is not tokenizer:
-        base = fit_alphabet(base, tokenizer, reading.tokenizer)
+    if recipe.learning_rate_grid:
+        keep_choice(recipe, model)
     held_out = reading.held_out_rows()
     if held_out is None:
         recipe.eval_strategy = "no"
@@ -40,7 +52,7 @@ def train(recipe: Recipe) -> CharTrainer:
     trainer = CharTrainer(
         reading=reading,
         averaging=AverageWeights(recipe.ema_decay, checkpoint) if recipe.ema_decay else None,
-        model=base or make_model(recipe, reading.tokenizer),
+        model=model,
         args=recipe,
         eval_dataset=held_out,
         processing_class=reading.tokenizer,
@@ -58,6 +70,17 @@ def train(recipe: Recipe) -> CharTrainer:
     if recipe.should_save:
         save_result(trainer)
     return trainer
+
+
+def keep_choice(recipe: Recipe, model: CharLstmForCausalLM) -> None:
+    """Sets the rate and the number of epochs: those in the run's record, else chosen now and recorded."""
+    output_dir = Path(str(recipe.output_dir))
+    record = read_record(output_dir)
+    if "chosen" not in record:
+        record["chosen"] = choose_length(recipe, model)
+        if recipe.should_save:
+            write_json(output_dir / RUN_RECORD, record)
+    recipe.learning_rate, recipe.num_train_epochs = record["chosen"].values()
 
 
 def save_result(trainer: CharTrainer) -> None:
@@ -84,5 +107,6 @@ def plot_losses(log: list[dict], path: Path) -> None:
             axes.plot(*zip(*points, strict=True), label=label)
     axes.set(xlabel="epoch", ylabel="nats per character")
     axes.grid(alpha=0.3)
-    axes.legend()
+    if axes.lines:
+        axes.legend()
     figure.savefig(path, dpi=150)

@@ -35,8 +35,11 @@ class ModelSettings:
     """the model"""
 
     init_from: str | None = setting(
-        None, "Start from this model (folder or id), its sizes and its cell; new characters start fresh."
+        None,
+        "Start from this model (a folder, a packaged model's name, or an id on the Hub), its sizes and its cell; new "
+        "characters start fresh.",
     )
+    suggest_base: bool = setting(False, "Say first, after a short trial, whether the packaged base would help.")
     cell_type: str = setting("lstm", "The recurrent cell: lstm, gru or rnn.")
     embedding_size: int | None = setting(
         None, "Width of the character vectors; 0: one-hot (default: one-hot, or 128 where the alphabet is large)."
@@ -88,6 +91,12 @@ class RunSettings:
     per_device_train_batch_size: int = setting(8, "Rows per batch.")
     per_device_eval_batch_size: int = setting(64, "Rows per evaluation batch.")
     learning_rate: float = setting(3e-3, "AdamW's peak learning rate.")
+    learning_rate_grid: list[float] | None = field(
+        default=None,
+        metadata={
+            "help": "Choose among these rates, and how many of the epochs to train, on the validation split first."
+        },
+    )
     lr_scheduler_type: str = setting("cosine", "How the learning rate changes.")
     warmup_steps: float = setting(0.05, "Steps of rising learning rate; below 1: a share of all steps.")
     weight_decay: float = setting(0.1, "AdamW's weight decay, on matrices only.")

@@ -2,7 +2,7 @@
 
     char-lstm train --config alice
     char-lstm train --dataset data/mine --output_dir runs/mine --num_train_epochs 30
-    char-lstm train --dataset data/mine --output_dir runs/mine --init_from modeling/pretrained/alice
+    char-lstm train --config tune --init_from english --dataset data/mine --output_dir runs/mine
     char-lstm train --output_dir runs/alice --push_to_hub --hub_model_id USER/alice-char-lstm
 
 `--push_to_hub` tests, packages and publishes the result. The command line overrides the recipe, and the recipe the

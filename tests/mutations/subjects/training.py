@@ -19,6 +19,20 @@ MUTATIONS = [
         "test_a_text_with_other_characters_keeps_them_all_and_those_of_both_alphabets_keep_their_weights",
     ),
     Mutation(
+        "length chosen on a split that was trained on",
+        "char_lstm.training.tuning:choose_length",
+        '    recipe.train_split = "train"\n',
+        "",
+        "tests/training/test_tuning.py::test_the_choice_sees_the_training_split_alone_and_the_result_both",
+    ),
+    Mutation(
+        "tuning that spoils the model that it starts from",
+        "char_lstm.training.tuning:choose_length",
+        "min(tried)",
+        "min(tried[1:])",
+        "tests/training/test_tuning.py::test_a_base_that_no_epoch_improves_is_the_result_as_it_was_fitted",
+    ),
+    Mutation(
         "pads labelled in training",
         "char_lstm.training.readings.sentences:collate",
         "pad_sequence(labels, True, padding_value=-100)",

@@ -12,7 +12,6 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast, Trainer, TrainerCallback
 
 from ...corpus.build import build_corpus, load_corpus
-from ...corpus.sequences import encoded_rows, max_length_of
 from ...errors import CorpusError, TrainingError
 from ...tokenization_char_lstm import end_of_item
 
@@ -21,9 +20,6 @@ DEFAULT_CORPUS = Path("data/alice")
 
 class Reading:
     """How a run reads a stored corpus: its rows, its batches, its labels, and the settings that it excludes.
-
-    `tokenizer` is that of the model to start from. Where it would not read the text as it stands, or there is none, the
-    corpus's own takes its place.
 
     Raises:
         TrainingError: the corpus holds items, and the recipe asks for what only running text has.
@@ -34,18 +30,10 @@ class Reading:
     tokenizer: PreTrainedTokenizerFast
     rows: Any  # the torch data set that the Trainer trains on
 
-    def __init__(self, recipe, tokenizer: PreTrainedTokenizerFast | None = None):
+    def __init__(self, recipe):
         self.recipe = recipe
         self.corpus, self.tokenizer = open_corpus(recipe)
         refuse_items(self.tokenizer, self.option or ("teachers" if recipe.teachers else ""))
-        if tokenizer and reads_as_it_stands(tokenizer, self.tokenizer, self.corpus):
-            self.tokenizer = tokenizer
-            self.corpus = DatasetDict(
-                {
-                    name: encoded_rows(split["text"], tokenizer, max_length_of(split))
-                    for name, split in self.corpus.items()
-                }
-            )
 
     @classmethod
     def clashes(cls, recipe) -> Iterator[str]:
@@ -118,12 +106,3 @@ def open_corpus(recipe) -> tuple[DatasetDict, PreTrainedTokenizerFast]:
 def refuse_items(tokenizer: PreTrainedTokenizerFast, option: str) -> None:
     if option and end_of_item(tokenizer):
         raise TrainingError(f"--{option} is for running text, and this is a corpus of items: leave it out")
-
-
-def reads_as_it_stands(
-    tokenizer: PreTrainedTokenizerFast, own_tokenizer: PreTrainedTokenizerFast, corpus: DatasetDict
-) -> bool:
-    """Whether nothing of a corpus changes or is dropped when a tokenizer other than its own reads it."""
-    normalize = tokenizer.backend_tokenizer.normalizer.normalize_str
-    texts = ("".join(split["text"]) for split in corpus.values())
-    return end_of_item(tokenizer) == end_of_item(own_tokenizer) and all(normalize(text) == text for text in texts)

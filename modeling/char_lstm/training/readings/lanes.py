@@ -24,8 +24,8 @@ class LaneReading(Reading):
 
     option = "stateful"
 
-    def __init__(self, recipe, tokenizer=None):
-        super().__init__(recipe, tokenizer)
+    def __init__(self, recipe):
+        super().__init__(recipe)
         rows, targets = soft_targets(recipe, self.training_rows(), self.tokenizer)
         self.rows = Lanes(rows, recipe.train_batch_size, recipe.row_length, targets)
 

@@ -20,8 +20,8 @@ class SentenceReading(Reading):
     """Whole sentences, joined to rows of about `row_length` characters that begin elsewhere in every epoch; or items, a
     row each."""
 
-    def __init__(self, recipe, tokenizer=None):
-        super().__init__(recipe, tokenizer)
+    def __init__(self, recipe):
+        super().__init__(recipe)
         self.rows = Sentences(*soft_targets(recipe, self.training_rows(), self.tokenizer))
 
     def loader(self, trainer: Trainer) -> DataLoader:

@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerFast, Trainer, TrainerCallback
 
 from ...corpus.sequences import MAX_LENGTH, encode_rows, encoded_rows
 from ...corpus.stream import Documents, TextStream
+from ...loading import checkpoint_folder
 from ..checkpoints import writing_checkpoint
 from .base import Reading, process_loader, refuse_items
 from .sentences import JoinedSentences
@@ -20,10 +21,10 @@ class StreamReading(Reading):
 
     option = "streaming"
 
-    def __init__(self, recipe, tokenizer=None):
+    def __init__(self, recipe):
         self.recipe = recipe
-        named = recipe.tokenizer and PreTrainedTokenizerFast.from_pretrained(recipe.tokenizer)
-        self.tokenizer = named or tokenizer
+        named = recipe.tokenizer or checkpoint_folder(recipe.init_from, None)
+        self.tokenizer = PreTrainedTokenizerFast.from_pretrained(named)
         refuse_items(self.tokenizer, self.option)
         self.rows = TextStream(
             Documents(recipe.dataset, recipe.text_column),

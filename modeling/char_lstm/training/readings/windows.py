@@ -13,8 +13,8 @@ from .sentences import Sentences
 class WindowReading(Reading):
     option = "window_length"
 
-    def __init__(self, recipe, tokenizer=None):
-        super().__init__(recipe, tokenizer)
+    def __init__(self, recipe):
+        super().__init__(recipe)
         self.rows = Windows(self.training_rows(), recipe.window_length)
 
     @classmethod

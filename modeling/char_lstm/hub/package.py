@@ -5,10 +5,13 @@ import shutil
 from pathlib import Path
 
 from ..corpus.build import load_corpus
+from ..corpus.sequences import ROWS_AT_ONCE
 from ..files import replaced_folder
 from ..items import FILE as ITEMS
-from ..loading import load
+from ..loading import checkpoint_folder, load
 from ..novelty import NoveltyIndex
+from ..novelty_books import FILE as BOOKS
+from ..novelty_books import LARGEST, BookIndex
 from ..paths import PACKAGE, PRETRAINED
 from .arguments import PackageArguments
 from .cards import model_card
@@ -16,10 +19,14 @@ from .cards import model_card
 FROM_THE_RUN = ("tokenizer.json", "tokenizer_config.json", "evaluation.json", "samples.json", "loss.png")
 
 
-def novelty_index(dataset: str, train_split: str) -> NoveltyIndex:
-    """The novelty index of the text that the run was trained on."""
+def novelty_index(dataset: str, train_split: str) -> NoveltyIndex | BookIndex:
+    """The index of the text that the run was trained on: of a library, which it would be too large for, a sample."""
     corpus = load_corpus(dataset)
-    return NoveltyIndex.build("".join(text for split in train_split.split("+") for text in corpus[split]["text"]))
+    splits = [corpus[name] for name in train_split.split("+")]
+    pieces = ["".join(rows["text"]) for split in splits for rows in split.iter(ROWS_AT_ONCE)]
+    if sum(map(len, pieces)) > LARGEST / 4:
+        return BookIndex.build(pieces)
+    return NoveltyIndex.build("".join(pieces))
 
 
 def package(args: PackageArguments) -> None:
@@ -35,6 +42,9 @@ def package(args: PackageArguments) -> None:
             shutil.copy(run / ITEMS, unfinished)
         if args.dataset:
             novelty_index(args.dataset, settings["train_split"]).save(unfinished)
+        if settings.get("init_from"):
+            for books in checkpoint_folder(settings["init_from"], None).glob(BOOKS):
+                shutil.copy(books, unfinished)
         name = f"{output_dir.name.replace('_', '-')}-char-lstm"
         model_card(unfinished, name, settings, args).save(unfinished / "README.md")
         if output_dir.resolve().parent == PRETRAINED:

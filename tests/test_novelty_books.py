@@ -1,4 +1,4 @@
-"""Novelty against a library: what is surely found is found, what stands nowhere hardly ever, and the file stays small."""
+"""Novelty against a library: a long copy is always found, one that is none hardly ever, and the file stays small."""
 
 import random
 from string import ascii_lowercase
@@ -20,7 +20,7 @@ def random_text(characters: int, seed: int) -> str:
 @pytest.fixture(scope="module")
 def books(story) -> BookIndex:
     """Every twelfth place or so of a story, which is cut into pieces within its words."""
-    return BookIndex.build([story[:3001], story[3001:3002], story[3002:]], largest=3000)
+    return BookIndex.build([story[:3001], story[3001:3002], story[3002:]], largest=3500)
 
 
 def test_a_copy_of_the_sure_length_is_found_wherever_it_stands(books, story):
@@ -31,7 +31,7 @@ def test_a_copy_of_the_sure_length_is_found_wherever_it_stands(books, story):
         assert any(books.longest_matches(f"q{copy}q" if copy[0] + copy[-1] != "  " else copy)), copy
 
 
-def test_one_character_less_is_found_at_most_places_and_less_than_twenty_nowhere(books, story):
+def test_one_character_less_is_found_at_most_places_and_a_passage_that_is_too_short_nowhere(books, story):
     forgotten = FORGET.normalize_str(story).replace("\n", " ")
 
     def share_found(length: int) -> float:
@@ -39,7 +39,7 @@ def test_one_character_less_is_found_at_most_places_and_less_than_twenty_nowhere
         return sum(any(books.longest_matches(forgotten[start : start + length])) for start in starts) / len(starts)
 
     assert 0.5 < share_found(books.surely_found - 1) < 1
-    assert share_found(19) == 0
+    assert share_found(books.shortest - 1) == 0
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_a_saved_index_finds_the_same(books, story, tmp_path):
 
 def test_the_hashes_are_the_same_on_every_machine():
     books = BookIndex.build(["alice was beginning to get very tired"])
-    assert (len(books.low), books.low[:2].tolist(), books.surely_found) == (18, [51107, 63437], 20)
+    assert (len(books.low), books.low[:2].tolist(), books.surely_found) == (10, [36177, 55947], 28)
 
 
 def test_what_is_copied_from_the_text_and_from_the_books_is_told_apart_and_both_are_not_new(books, story):

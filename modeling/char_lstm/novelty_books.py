@@ -1,9 +1,9 @@
 """Which passages of a text stand verbatim in a library too large to index whole: hashes of a sample, in at most 6 MB.
 
 Books and text are compared in the most forgetful form, words with one space between them, so that case, punctuation,
-accents and line breaks hide no copy. Of every `stride`-th place of the books the index holds a hash of the 20
-characters that start there, and a text is looked up at each of its places. So a copy of 19 + `stride` characters is
-surely found, and one of n from 20 on with a chance of (n - 19) / `stride`.
+accents and line breaks hide no copy. Of every `stride`-th place of the books the index holds a hash of the 28
+characters that start there, and a text is looked up at each of its places. So a copy of 27 + `stride` characters is
+surely found, and one of n from 28 on with a chance of (n - 27) / `stride`.
 
 The hashes of n places are numbers below n * 2**16, so what stands in no book is taken for a copy at one place in 65 536
 or fewer. Sorted, each takes 16 bits and two more in unary (Elias 1974, Fano 1971): 2.25 bytes a place.
@@ -18,7 +18,7 @@ from tokenizers import PreTokenizedString, Regex
 
 from .tokenization_char_lstm import whole_normalizer
 
-PASSAGE = 20  # characters of a hash, some four words
+PASSAGE = 28  # characters of a hash: of shorter passages any two libraries in one language share many
 LARGEST = 6_000_000  # bytes of a file
 BYTES = 2.25  # of a place
 FILE = "novelty_books.safetensors"
@@ -36,6 +36,8 @@ class BookIndex:
         high: bits, packed: for each upper half from 0 on, a 1 for each hash that has it, then a 0.
         places: n, which the hashes are scaled to.
     """
+
+    shortest = PASSAGE
 
     def __init__(self, low: np.ndarray, high: np.ndarray, places: int | np.ndarray, stride: int | np.ndarray):
         self.low, self.high, self.places, self.stride = low, high, int(places), int(stride)
@@ -69,7 +71,7 @@ class BookIndex:
         return cls(**load_file(path))
 
     def longest_matches(self, text: str) -> list[int]:
-        """How many characters from each place of `text` on are found in the books, at least; 0 if fewer than 20."""
+        """How many characters from each place of `text` on are found in the books, at least; 0 if fewer than 28."""
         whole = PreTokenizedString(text.encode("utf-8", "replace").decode())
         whole.normalize(FORGET.normalize)
         whole.split(lambda _, part: part.split(Regex(r"[\s\S]"), "isolated"))

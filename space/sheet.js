@@ -28,7 +28,7 @@ function marked({spans, book_spans = []}) {  // passages of the training text an
 function describe({spans, book_spans, shortest, longest_copy}) {
   const sentences = [];
   if (spans.length) sentences.push(`Marked passages of ${shortest} characters or more are copied from the book; the longest has ${longest(spans)}.`);
-  if (book_spans.length) sentences.push(`Passages with a dashed line stand in the books read before; the longest has ${longest(book_spans)}.`);
+  if (book_spans.length) sentences.push(`Passages with a dashed line stand in books that it read before; the longest has ${longest(book_spans)}.`);
   return sentences.join(" ") || `No passage of ${shortest} characters is copied from the book; the longest that appears there has ${longest_copy}.`;
 }
 

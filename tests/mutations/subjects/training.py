@@ -242,4 +242,11 @@ MUTATIONS = [
         "pass",
         "tests/corpus/test_stream.py::test_training_on_a_stream_goes_on_in_the_middle_to_the_same_weights",
     ),
+    Mutation(
+        "a character is learnt before it is scored",
+        "char_lstm.training.adaptation:Memory.read",
+        "contexts = [tuple(ids[time - length : time]) for length in lengths]\n",
+        "contexts = [tuple(ids[time - length : time]) for length in lengths]\n            self.learn(character, contexts)\n",
+        "tests/training/test_adaptation.py",
+    ),
 ]

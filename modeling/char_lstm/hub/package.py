@@ -40,11 +40,11 @@ def package(args: PackageArguments) -> None:
             shutil.copy(run / name, unfinished)
         if (run / ITEMS).exists():
             shutil.copy(run / ITEMS, unfinished)
-        if args.dataset:
-            novelty_index(args.dataset, settings["train_split"]).save(unfinished)
         if settings.get("init_from"):
             for books in checkpoint_folder(settings["init_from"], None).glob(BOOKS):
                 shutil.copy(books, unfinished)
+        if args.dataset:  # of another library, its own index takes the place of the base's
+            novelty_index(args.dataset, settings["train_split"]).save(unfinished)
         name = f"{output_dir.name.replace('_', '-')}-char-lstm"
         model_card(unfinished, name, settings, args).save(unfinished / "README.md")
         if output_dir.resolve().parent == PRETRAINED:

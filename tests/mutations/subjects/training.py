@@ -245,8 +245,8 @@ MUTATIONS = [
     Mutation(
         "a character is learnt before it is scored",
         "char_lstm.training.adaptation:Memory.read",
-        "contexts = [tuple(ids[time - length : time]) for length in lengths]\n",
-        "contexts = [tuple(ids[time - length : time]) for length in lengths]\n            self.learn(character, contexts)\n",
+        "likelihoods[time] = self.mix(",
+        "self.learn(character, contexts); likelihoods[time] = self.mix(",
         "tests/training/test_adaptation.py",
     ),
 ]

@@ -5,15 +5,31 @@ const show = (name, text) => { $(name).hidden = !text; $(name).textContent = tex
 function pieces(text, spans) {  // nodes: the copies marked, the rest plain; where two copies overlap, the second begins where the first ends
   const nodes = [];
   let end = 0;
-  for (const [from, to] of spans) {
+  for (const [from, to, where] of spans) {
+    if (to <= end) continue;
     const mark = document.createElement("mark");
     const start = Math.max(from, end);
     mark.textContent = text.slice(start, to);
-    mark.title = props.novelty.items ? "in the training set" : `${to - from} characters copied from the book`;
+    mark.className = where;
+    mark.title = props.novelty.items ? "in the training set" : `${to - from} characters copied from the ${where}`;
     nodes.push(text.slice(end, start), mark);
     end = to;
   }
   return [...nodes, text.slice(end)];
+}
+
+const longest = spans => Math.max(...spans.map(([from, to]) => to - from));
+
+function marked({spans, book_spans = []}) {  // passages of the training text and of the books before it, in order
+  const named = (spans, where) => spans.map(span => [...span, where]);
+  return [...named(spans, "book"), ...named(book_spans, "books")].sort((one, other) => one[0] - other[0]);
+}
+
+function describe({spans, book_spans, shortest, longest_copy}) {
+  const sentences = [];
+  if (spans.length) sentences.push(`Marked passages of ${shortest} characters or more are copied from the book; the longest has ${longest(spans)}.`);
+  if (book_spans.length) sentences.push(`Passages with a dashed line stand in books that it read before; the longest has ${longest(book_spans)}.`);
+  return sentences.join(" ") || `No passage of ${shortest} characters is copied from the book; the longest that appears there has ${longest_copy}.`;
 }
 
 function draw() {
@@ -21,7 +37,7 @@ function draw() {
   show("heading", heading);
   show("prompt", prompt);
   $("note").hidden = !props.changed;
-  $("text").replaceChildren(...pieces(text, novelty?.spans ?? []));
+  $("text").replaceChildren(...pieces(text, novelty ? marked(novelty) : []));
   $("count").textContent = text ? `${text.length} characters` : "";
   $("verdict").hidden = !novelty;
   if (novelty?.items) {
@@ -29,9 +45,7 @@ function draw() {
     $("copies").textContent = novelty.spans.length ? "Marked items stand in the training set." : "";
   } else if (novelty) {
     $("share").textContent = `${Math.round(100 * novelty.share_new)}% new`;
-    $("copies").textContent = novelty.spans.length
-      ? `Marked passages of ${novelty.shortest} characters or more are copied from the book; the longest has ${novelty.longest_copy}.`
-      : `No passage of ${novelty.shortest} characters is copied from the book; the longest that appears there has ${novelty.longest_copy}.`;
+    $("copies").textContent = describe(novelty);
   }
   $("copy").hidden = !text;
   $("link").hidden = !(text && link);

@@ -338,7 +338,7 @@ def test_lm_evaluation_harness(story, tmp_path):
     text = tokenizer.backend_tokenizer.normalizer.normalize_str(story)[:1500]
     ids = tokenizer(text, add_special_tokens=False).input_ids
     arguments = f"pretrained={ALICE},trust_remote_code=True,prefix_token_id={model.config.bos_token_id}"
-    expected = score_carried(model, ids) / len(ids) / np.log(2)
+    expected = score_carried(model, ids).sum() / len(ids) / np.log(2)
     assert evaluate_story(text, tmp_path, arguments) == pytest.approx(expected, rel=1e-4)
 
 

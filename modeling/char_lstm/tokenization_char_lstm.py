@@ -170,7 +170,7 @@ def end_of_item(tokenizer) -> str:
 
 def fold(text: str, *, lowercase: bool = True, strip_punctuation: bool = True, strip_accents: bool = False) -> str:
     """`text` as a tokenizer made from it would normalise it: no character is outside the alphabet yet."""
-    return _whole_normalizer(lowercase, strip_punctuation, strip_accents).normalize_str(_encodable(text))
+    return whole_normalizer(lowercase, strip_punctuation, strip_accents).normalize_str(_encodable(text))
 
 
 def count_accents(text: str) -> tuple[int, int]:
@@ -259,7 +259,7 @@ def _normalizer(
     return normalizers.Sequence(steps)
 
 
-_whole_normalizer = cache(_normalizer)  # of any alphabet: its patterns are compiled once
+whole_normalizer = cache(_normalizer)  # of any alphabet: its patterns are compiled once
 
 
 def _lacking(alphabet: set[str], strip_punctuation: bool) -> Regex:

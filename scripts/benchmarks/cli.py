@@ -7,6 +7,7 @@ measure, but makemore's transformer in `names`.
     python scripts/benchmark.py scale --json scripts/results/scale.json
     python scripts/benchmark.py streaming --json scripts/results/streaming.json
     python scripts/benchmark.py quality --dataset data/alice --json scripts/results/quality.json
+    python scripts/benchmark.py adaptation --dataset data/alice --json scripts/results/adaptation.json
     python scripts/benchmark.py names --text names.txt --json scripts/results/names.json
     python scripts/benchmark.py base --base english --text texts --json scripts/results/base.json
     python scripts/benchmark.py tables
@@ -37,6 +38,7 @@ VERBS = {
     "temperatures": "what Alice writes at temperatures from 0.2 to 1.2, and how much of it is new",
     "base": "a base model alone, tuned on texts of 10 KB to 1 MB, and beside models from scratch",
     "names": "makemore's held-out names by the recipe `names`",
+    "adaptation": "nats per character of each model if it remembers what it has read of the test split so far",
     "quality": "nats per character on the test split, beside an n-gram model and a transformer of the same size",
 }
 
@@ -51,7 +53,7 @@ def main() -> None:
         )
         if name in ("generation", "training", "serving"):
             verb.add_argument("--repeats", type=int, default=9, help="runs of each candidate; medians are kept")
-    for name in ("training", "quality"):
+    for name in ("training", "quality", "adaptation"):
         verbs.choices[name].add_argument("--dataset", required=True, help="a folder written by char-lstm build")
     verbs.choices["quality"].add_argument("--minutes", type=float, default=10, help="the transformer's training time")
     verbs.choices["variants"].add_argument("--text", required=True, help="the text that all of them learn")

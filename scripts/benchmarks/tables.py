@@ -135,6 +135,15 @@ def quality_table() -> str:
     return table("model | parameters | nats per character | bits", rows)
 
 
+def adaptation_table() -> str:
+    """What a memory of the text read so far is worth to each model."""
+    rows = (
+        [f"`{name}`", *formatted(figures, "nats_per_char", "nats_per_char_adapted")]
+        for name, figures in results_of("adaptation")["models"].items()
+    )
+    return table("model | nats per character | with its memory of the split so far", rows)
+
+
 def variants_table(name: str) -> str:
     """What each row of a table of variants changes, and what it predicts the last tenth of the book with."""
     rows = []
@@ -255,6 +264,7 @@ TABLES = {
     "generation": generation_table,
     "memory": memory_table,
     "quality": quality_table,
+    "adaptation": adaptation_table,
     "shakespeare": shakespeare_table,
     "names": names_table,
     "temperatures": temperatures_table,

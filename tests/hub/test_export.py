@@ -74,7 +74,7 @@ def test_the_figures_of_the_variants_are_nats_of_every_character(make_model, tok
     export.export_step(model, tokenizer, tmp_path)
     figures = export.score_exported(model, tokenizer, tmp_path, str(tmp_path / "corpus"))
     text = "".join(load_from_disk(tmp_path / "corpus")["test"]["text"])
-    expected = score_carried(model, tokenizer(text, add_special_tokens=False).input_ids) / len(text)
+    expected = score_carried(model, tokenizer(text, add_special_tokens=False).input_ids).mean()
     assert figures["characters"] == len(text)
     assert figures[export.FLOAT]["nats_per_char"] == pytest.approx(expected, rel=1e-5)
     assert figures[export.INT8]["nats_per_char"] == pytest.approx(expected, rel=0.02)

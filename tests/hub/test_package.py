@@ -96,6 +96,49 @@ def test_with_its_corpus_the_model_carries_the_index_of_what_it_was_trained_on_a
         np.testing.assert_array_equal(index.grams, NoveltyIndex.build("".join(text)).grams)
 
 
+def rewrite_settings(run, **changes):
+    record = json.loads((run / "run.json").read_text())
+    record["settings"].update(changes)
+    (run / "run.json").write_text(json.dumps(record))
+
+
+@pytest.fixture
+def base(run, tmp_path, story, monkeypatch):
+    """A model packaged with more text than may be indexed whole."""
+    corpus = DatasetDict({"train": Dataset.from_dict({"text": [story[:4000], story[4000:]]})})
+    corpus.save_to_disk(tmp_path / "library")
+    with monkeypatch.context() as patch:
+        patch.setattr(packaging, "LARGEST", len(story))
+        arguments = ["--run", str(run), "--output_dir", str(tmp_path / "base"), "--dataset", str(tmp_path / "library")]
+        cli.run("package", arguments)
+    return tmp_path / "base"
+
+
+def test_of_a_library_too_large_to_index_whole_the_model_carries_a_sample_and_the_card_says_what_it_finds(base, story):
+    assert not (base / "novelty.safetensors").exists()
+    assert measure_novelty(story[2000:6000], NoveltyIndex.load(base)).share_new < 0.01
+    text = ModelCard.load(base / "README.md").text
+    assert "a copy of 28 characters or more is always found" in " ".join(text.split())
+    assert "at most 1 in 65,536 is taken for a copy" in text
+
+
+def test_a_model_that_began_from_another_carries_the_index_of_its_text_and_that_of_the_others_books(
+    base, run, tmp_path, story
+):
+    corpus = DatasetDict({"train": Dataset.from_dict({"text": ["my own diary of a rainy day in may\n"]})})
+    corpus.save_to_disk(tmp_path / "diary")
+    rewrite_settings(run, init_from=str(base))
+    cli.run(
+        "package", ["--run", str(run), "--output_dir", str(tmp_path / "mine"), "--dataset", str(tmp_path / "diary")]
+    )
+    found = measure_novelty("my own diary of a rainy day zzz " + story[500:600], NoveltyIndex.load(tmp_path / "mine"))
+    assert found.spans == [(0, 28)]
+    (start, end), *_ = found.book_spans
+    assert 28 < start < 40
+    assert end > 120
+    assert "always found" in ModelCard.load(tmp_path / "mine" / "README.md").text
+
+
 def test_the_card_shows_a_sample_at_each_temperature_and_how_new_it_is(run, tmp_path, story):
     corpus = DatasetDict({"train": Dataset.from_dict({"text": [story.lower()]})})
     corpus.save_to_disk(tmp_path / "corpus")

@@ -82,7 +82,7 @@ def assemble_space(repo: Repo, args: PublishArguments) -> None:
     for config in PRETRAINED.glob("alice*/config.json"):
         folder = repo.folder / PRETRAINED.name / config.parent.name
         folder.mkdir(parents=True)
-        for path in (*map(config.with_name, (*NEEDED, "evaluation.json")), *config.parent.glob("novelty.*")):
+        for path in (*map(config.with_name, (*NEEDED, "evaluation.json")), *config.parent.glob("novelty*")):
             shutil.copy(path, folder)
     card = card_of(repo.folder)
     card.text = card.text.replace("USER/SPACE", repo.id)

@@ -35,6 +35,7 @@ def model_card(folder: Path, name: str, settings: dict, args: PackageArguments) 
         settings: the settings of its run, from run.json.
     """
     model, tokenizer = load(folder)
+    index = NoveltyIndex.load(folder) if any(folder.glob("novelty*")) else None
     figures = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
     return ModelCard.from_template(
         model_card_data(model, name, figures, args, settings["base_model"]),
@@ -45,7 +46,8 @@ def model_card(folder: Path, name: str, settings: dict, args: PackageArguments) 
         recipe=args.recipe,
         use=use_section(args.output_dir),
         began_from=settings["base_model"] or Path(settings.get("init_from") or "").name,
-        sheet=temperature_sheet(model, tokenizer, folder, args.seed),
+        sheet=temperature_sheet(model, tokenizer, index, args.seed),
+        books=index.books if index else None,
         alphabet=sorted(token for token in tokenizer.get_vocab() if len(token) == 1 and token != tokenizer.pad_token),
         layers=model.config.num_hidden_layers,
         bits_per_char_reset=figures["nats_per_char_reset"] / math.log(2),
@@ -95,9 +97,8 @@ def use_section(model: str, revision: str | None = None, space_id: str | None = 
     return template.render(model=model, revision=revision, space_id=space_id)
 
 
-def temperature_sheet(model, tokenizer, folder: Path, seed: int) -> list[dict]:
-    """A sample at each temperature, and how new it is if the folder has an index of the training text."""
-    index = NoveltyIndex.load(folder) if (folder / "novelty.safetensors").exists() else None
+def temperature_sheet(model, tokenizer, index: NoveltyIndex | None, seed: int) -> list[dict]:
+    """A sample at each temperature, and how new it is if there is an index of the training text."""
     sheet = []
     for number, temperature in enumerate(TEMPERATURES):
         text = generate_text(model, tokenizer, seed=seed + number, temperature=temperature)

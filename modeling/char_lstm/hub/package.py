@@ -7,11 +7,14 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 
 from ..corpus.build import load_corpus
+from ..corpus.sequences import ROWS_AT_ONCE
 from ..errors import PublishError
 from ..files import replaced_folder
 from ..items import FILE as ITEMS
-from ..loading import load, weight_files
+from ..loading import checkpoint_folder, load, weight_files
 from ..novelty import NoveltyIndex
+from ..novelty_books import FILE as BOOKS
+from ..novelty_books import LARGEST, BookIndex
 from ..paths import PACKAGE, PRETRAINED
 from ..training.checkpoints import read_record
 from ..training.evaluation import evaluate_folder
@@ -23,10 +26,14 @@ FROM_THE_RUN = ("tokenizer.json", "tokenizer_config.json", EVALUATION, "samples.
 MOST_MOVED = 0.001  # nats a character, between float32 and float16
 
 
-def novelty_index(dataset: str, train_split: str) -> NoveltyIndex:
-    """The novelty index of the text that the run was trained on."""
+def novelty_index(dataset: str, train_split: str) -> NoveltyIndex | BookIndex:
+    """The index of the text that the run was trained on: of a library, which it would be too large for, a sample."""
     corpus = load_corpus(dataset)
-    return NoveltyIndex.build("".join(text for split in train_split.split("+") for text in corpus[split]["text"]))
+    splits = [corpus[name] for name in train_split.split("+")]
+    pieces = ["".join(rows["text"]) for split in splits for rows in split.iter(ROWS_AT_ONCE)]
+    if sum(map(len, pieces)) > LARGEST / 4:
+        return BookIndex.build(pieces)
+    return NoveltyIndex.build("".join(pieces))
 
 
 def package(args: PackageArguments) -> None:
@@ -41,7 +48,10 @@ def package(args: PackageArguments) -> None:
             shutil.copy(run / name, unfinished)
         if (run / ITEMS).exists():
             shutil.copy(run / ITEMS, unfinished)
-        if args.dataset:
+        if settings.get("init_from"):
+            for books in checkpoint_folder(settings["init_from"], None).glob(BOOKS):
+                shutil.copy(books, unfinished)
+        if args.dataset:  # of another library, its own index takes the place of the base's
             novelty_index(args.dataset, settings["train_split"]).save(unfinished)
         if args.weights_dtype == "float16":
             store_in_half(unfinished, args.dataset)

@@ -50,8 +50,8 @@ class ScoreEpochs(TrainerCallback):
         control.should_training_stop = self.nats[-1] > self.nats[-2] - LEAST_GAIN
 
     def score(self) -> None:
-        nats = score_reset(self.trainer.model.eval(), self.stretches)
-        self.nats.append(nats / sum(map(len, self.stretches)))
+        nats = np.concatenate(score_reset(self.trainer.model.eval(), self.stretches))
+        self.nats.append(nats.mean().item())
 
 
 def try_out(recipe, model: CharLstmForCausalLM, reading: Reading, scored: float = math.inf) -> list[float]:

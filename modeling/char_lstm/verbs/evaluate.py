@@ -4,7 +4,8 @@
 
 Every character of the split counts once, newlines included; the first is predicted from a newline.
 `nats_per_char` carries the state through the text in order; `nats_per_char_reset` resets it at each row. Items are each
-scored from a newline to their end, which counts as a character: `nats_per_char`, `nats_per_item`.
+scored from a newline to their end, which counts as a character: `nats_per_char`, `nats_per_item`. `--adapt` adds
+`nats_per_char_adapted`: the same pass, mixed with an n-gram model that counts each character once it is scored.
 """
 
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ class EvaluateArguments:
     model: str = field(metadata={"help": "A folder or an id on the Hub."})
     dataset: str = field(metadata={"help": "A folder written by char-lstm build, or an id on the Hub."})
     split: str = setting("test", "The split to score.")
+    adapt: bool = setting(False, "Also score while remembering what was read of the split so far.")
     json: str | None = setting(None, "Write the figures to this file too.")
 
 
@@ -26,4 +28,5 @@ def main(argv: list[str]) -> None:
 
     from ..training.evaluation import evaluate_folder, in_words
 
-    print(in_words(evaluate_folder(arguments.model, arguments.dataset, arguments.split, json_path=arguments.json)))
+    split, options = arguments.split, {"adapt": arguments.adapt, "json_path": arguments.json}
+    print(in_words(evaluate_folder(arguments.model, arguments.dataset, split, **options)))

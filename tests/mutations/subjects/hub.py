@@ -6,8 +6,8 @@ MUTATIONS = [
     Mutation(
         "novelty measured against text that was not trained on",
         "char_lstm.hub.package:novelty_index",
-        'for split in train_split.split("+")',
-        "for split in corpus",
+        'for name in train_split.split("+")',
+        "for name in corpus",
         "tests/hub/test_package.py",
     ),
     Mutation(

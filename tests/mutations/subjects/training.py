@@ -270,4 +270,11 @@ MUTATIONS = [
         "    pass",
         "tests/training/test_precision.py",
     ),
+    Mutation(
+        "a character is learnt before it is scored",
+        "char_lstm.training.adaptation:Memory.read",
+        "likelihoods[time] = self.mix(",
+        "self.learn(character, contexts); likelihoods[time] = self.mix(",
+        "tests/training/test_adaptation.py",
+    ),
 ]

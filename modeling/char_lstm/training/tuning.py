@@ -4,6 +4,7 @@ import copy
 import logging
 import math
 
+import numpy as np
 from transformers import TrainerCallback
 
 from ..modeling_char_lstm import CharLstmForCausalLM

@@ -1,7 +1,6 @@
 """The Space as a visitor meets it: a real Chromium, at the width of a desk and of a phone, light and dark."""
 
 import re
-import shutil
 import threading
 from types import SimpleNamespace
 from urllib.parse import urlencode, urlsplit
@@ -22,17 +21,6 @@ def url():
     demo = app.build()
     yield demo.launch(prevent_thread_lock=True, quiet=True, **app.LOOKS, **app.SERVING)[1].rstrip("/")
     demo.close()
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    from playwright.sync_api import sync_playwright
-
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

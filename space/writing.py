@@ -48,7 +48,8 @@ def growing_text(model: str, prompt: str | None, run: Run, **settings) -> Iterat
                 run.items.append(item)  # once it is shown
         else:
             characters = stream_text(*models.decoder_of(model), prompt, **settings)
-            yield from accumulate(iter(lambda: "".join(islice(characters, UPDATE)), ""))
+            pieces = iter(lambda: "".join(islice(characters, UPDATE)), "")
+            yield from accumulate(pieces)
     except ValueError as error:
         raise models.visible_error(error) from error
 

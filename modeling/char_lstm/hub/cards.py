@@ -13,6 +13,8 @@ from jinja2 import Template
 from ..corpus.build import describe
 from ..corpus.sequences import lengths_of, max_length_of
 from ..generation_char_lstm import generate_text
+from ..items import FILE as ITEMS
+from ..items import generate_items, hash_item
 from ..loading import load
 from ..novelty import NoveltyIndex, measure_novelty
 from ..paths import TEMPLATES
@@ -20,6 +22,7 @@ from .arguments import BOOK, PackageArguments, PublishArguments
 from .repo import Repo, card_of
 
 METRICS = ("nats_per_char", "bits_per_char")
+LISTED = 20  # items that the card of a model of items shows at each temperature
 TEMPERATURES = (0.2, 0.5, 0.8, 1.0)
 PUBLIC_DOMAIN: dict[str, Any] = {
     "license": "other",
@@ -36,17 +39,22 @@ def model_card(folder: Path, name: str, settings: dict, args: PackageArguments) 
     """
     model, tokenizer = load(folder)
     figures = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
+    items = writes_items(folder)
     return ModelCard.from_template(
-        model_card_data(model, name, figures, args),
+        model_card_data(model, name, figures, args, "held-out items" if items else "last tenth"),
         template_path=str(TEMPLATES / "model_card.md"),
         title=name,
         text_name=args.text_name,
         text_license=args.text_license or ("in the public domain" if args.text_name == BOOK else "of unknown licence"),
         recipe=args.recipe,
-        use=use_section(args.output_dir),
-        sheet=temperature_sheet(model, tokenizer, folder, args.seed),
-        alphabet=sorted(token for token in tokenizer.get_vocab() if len(token) == 1 and token != tokenizer.pad_token),
+        items=items,
+        use=use_section(args.output_dir, items=items),
+        sheet=(items_sheet if items else temperature_sheet)(model, tokenizer, folder, args.seed),
+        alphabet=sorted(
+            {token for token in tokenizer.get_vocab() if len(token) == 1} - {*tokenizer.all_special_tokens}
+        ),
         layers=model.config.num_hidden_layers,
+        nats_per_item=figures.get("nats_per_item"),
         bits_per_char_reset=figures["nats_per_char_reset"] / math.log(2),
         epochs=round(settings["num_train_epochs"]),
         teachers=len(settings.get("teachers") or []),  # older runs did not record it
@@ -59,8 +67,8 @@ def model_card(folder: Path, name: str, settings: dict, args: PackageArguments) 
     )
 
 
-def model_card_data(model, name: str, figures: dict, args: PackageArguments) -> ModelCardData:
-    """The header of a model's card."""
+def model_card_data(model, name: str, figures: dict, args: PackageArguments, part: str) -> ModelCardData:
+    """The header of a model's card; `part` of the text was measured on."""
     return ModelCardData(
         language=args.language,
         license="mit",
@@ -73,7 +81,7 @@ def model_card_data(model, name: str, figures: dict, args: PackageArguments) -> 
             EvalResult(
                 task_type="text-generation",
                 dataset_type="text",
-                dataset_name=f"{args.text_name}, last tenth",
+                dataset_name=f"{args.text_name}, {part}",
                 dataset_split=figures["split"],
                 metric_type=metric,
                 metric_value=round(figures[metric], 4),
@@ -83,12 +91,17 @@ def model_card_data(model, name: str, figures: dict, args: PackageArguments) -> 
     )
 
 
-def use_section(model: str, revision: str | None = None, space_id: str | None = None) -> str:
+def writes_items(folder: str | Path) -> bool:
+    """Whether a packaged model writes items; training left the hashes of its own there."""
+    return (Path(folder) / ITEMS).exists()
+
+
+def use_section(model: str, revision: str | None = None, space_id: str | None = None, *, items: bool = False) -> str:
     """The section on how to use a model in a folder or, with a `revision` to pin, on the Hub."""
     template = Template(
         (TEMPLATES / "use_card.md").read_text(encoding="utf-8"), trim_blocks=True, keep_trailing_newline=True
     )
-    return template.render(model=model, revision=revision, space_id=space_id)
+    return template.render(model=model, revision=revision, space_id=space_id, items=items)
 
 
 def temperature_sheet(model, tokenizer, folder: Path, seed: int) -> list[dict]:
@@ -99,6 +112,17 @@ def temperature_sheet(model, tokenizer, folder: Path, seed: int) -> list[dict]:
         text = generate_text(model, tokenizer, seed=seed + number, temperature=temperature)
         novelty = measure_novelty(text, index) if index else None
         sheet.append({"temperature": temperature, "seed": seed + number, "text": text.strip("\n"), "novelty": novelty})
+    return sheet
+
+
+def items_sheet(model, tokenizer, folder: Path, seed: int) -> list[dict]:
+    """Items at each temperature, and how many of them are not in the training set."""
+    sheet = []
+    for number, temperature in enumerate(TEMPERATURES):
+        items = list(generate_items(model, tokenizer, LISTED, seed=seed + number, temperature=temperature))
+        new = sum(hash_item(item) not in model.known_items for item in items)
+        row = {"temperature": temperature, "seed": seed + number, "text": "\n".join(items)}
+        sheet.append(row | {"new": new, "listed": len(items)})
     return sheet
 
 
@@ -124,6 +148,7 @@ def dataset_card(corpus: DatasetDict, repo: Repo, args: PublishArguments) -> Dat
     return DatasetCard.from_template(
         data,
         template_path=str(TEMPLATES / "dataset_card.md"),
+        items=writes_items(args.model),
         repo_id=repo.id,
         model_id=args.repo_id,
         revision=args.tag or "main",

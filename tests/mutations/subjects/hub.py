@@ -139,8 +139,8 @@ MUTATIONS = [
     Mutation(
         "the card does not pin the revision",
         "char_lstm.hub.assemble:assemble_model",
-        'use_section(args.repo_id, args.tag or "main", args.space_id)',
-        'use_section(args.repo_id, "main", args.space_id)',
+        'use_section(args.repo_id, args.tag or "main",',
+        'use_section(args.repo_id, "main",',
         "tests/hub/test_publish.py::TestPublishing::test_the_cards_name_each_other_and_pin_the_revision",
     ),
     Mutation(

@@ -51,7 +51,7 @@ def model_card(folder: Path, name: str, settings: dict, args: PackageArguments) 
         use=use_section(args.output_dir, items=items),
         sheet=(items_sheet if items else temperature_sheet)(model, tokenizer, folder, args.seed),
         alphabet=sorted(
-            {token for token in tokenizer.get_vocab() if len(token) == 1} - {*tokenizer.all_special_tokens}
+            one for one in tokenizer.get_vocab() if len(one) == 1 and one not in tokenizer.all_special_tokens
         ),
         layers=model.config.num_hidden_layers,
         nats_per_item=figures.get("nats_per_item"),

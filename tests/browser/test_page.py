@@ -149,6 +149,12 @@ def test_a_link_writes_the_same_text_again_and_a_new_seed_another(visit):
     assert finished(page) != text
 
 
+def test_a_prompt_is_typed_in_the_direction_of_its_script(visit):
+    box = visit().get_by_label("Begin with").first
+    assert box.evaluate("box => getComputedStyle(box).unicodeBidi") == "plaintext"
+    assert box.evaluate("box => getComputedStyle(box).textAlign") == "start"
+
+
 def test_copy_takes_prompt_and_text(visit):
     page = visit()
     text = write(page)

@@ -12,7 +12,7 @@ from ..errors import PublishError
 from ..loading import NEEDED
 from ..paths import PACKAGE, PRETRAINED, in_checkout
 from .arguments import PublishArguments
-from .cards import dataset_card, use_section, writes_items
+from .cards import dataset_card, use_section, is_of_items
 from .repo import Repo, card_of
 
 USE = re.compile(r"(?<=<!-- use -->\n).*?(?=<!-- end -->)", re.DOTALL)
@@ -69,7 +69,7 @@ def assemble_model(repo: Repo, args: PublishArguments) -> None:
     card = card_of(repo.folder)
     if args.dataset_repo_id:
         card.data["datasets"] = [args.dataset_repo_id]
-    use = use_section(args.repo_id, args.tag or "main", args.space_id, items=writes_items(args.model))
+    use = use_section(args.repo_id, args.tag or "main", args.space_id, items=is_of_items(args.model))
     card.text = USE.sub(lambda _: use, card.text)
     card.save(repo.folder / "README.md")
 

@@ -39,7 +39,7 @@ def model_card(folder: Path, name: str, settings: dict, args: PackageArguments) 
     """
     model, tokenizer = load(folder)
     figures = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
-    items = writes_items(folder)
+    items = is_of_items(folder)
     return ModelCard.from_template(
         model_card_data(model, name, figures, args, "held-out items" if items else "last tenth"),
         template_path=str(TEMPLATES / "model_card.md"),
@@ -91,7 +91,7 @@ def model_card_data(model, name: str, figures: dict, args: PackageArguments, par
     )
 
 
-def writes_items(folder: str | Path) -> bool:
+def is_of_items(folder: str | Path) -> bool:
     """Whether a packaged model writes items; training left the hashes of its own there."""
     return (Path(folder) / ITEMS).exists()
 
@@ -148,7 +148,7 @@ def dataset_card(corpus: DatasetDict, repo: Repo, args: PublishArguments) -> Dat
     return DatasetCard.from_template(
         data,
         template_path=str(TEMPLATES / "dataset_card.md"),
-        items=writes_items(args.model),
+        items=is_of_items(args.model),
         repo_id=repo.id,
         model_id=args.repo_id,
         revision=args.tag or "main",

@@ -12,7 +12,7 @@ from ..errors import PublishError
 from ..loading import NEEDED
 from ..paths import PACKAGE, PRETRAINED, in_checkout
 from .arguments import PublishArguments
-from .cards import dataset_card, use_section, is_of_items
+from .cards import dataset_card, is_of_items, use_section
 from .repo import Repo, card_of
 
 USE = re.compile(r"(?<=<!-- use -->\n).*?(?=<!-- end -->)", re.DOTALL)

@@ -105,7 +105,8 @@ def settings_accordion() -> list[gr.Slider | gr.Number]:
 
 
 def write_tab(demo: gr.Blocks):
-    """The first tab; returns the prompt of its text, the sheet, the model and the button that asks to look inside."""
+    """The first tab; returns the prompt of its text, the sheet, the model, the run and the button that asks to look
+    inside."""
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
             prompt = prompt_box()
@@ -130,7 +131,7 @@ def write_tab(demo: gr.Blocks):
     stop.click(lambda run: run.stop() if run else None, run, queue=False, **HIDDEN)
     again.click(None, None, seed, js=NEW_SEED, **HIDDEN).then(None, js=f"() => {{ {WRITE} }}", **HIDDEN)
     demo.load(None, fields, fields, js=FROM_LINK, **HIDDEN).then(None, js=WRITE_LINKED, **HIDDEN)
-    return begun, sheet, model, inside
+    return begun, sheet, model, run, inside
 
 
 def look_tab():
@@ -201,15 +202,15 @@ def build() -> gr.Blocks:
         )
         with gr.Tabs() as tabs:
             with gr.Tab("Write", id="write"):
-                begun, sheet, model, inside = write_tab(demo)
+                begun, sheet, model, run, inside = write_tab(demo)
             with gr.Tab("Look inside", id="look"):
                 text, reading_model, shown = look_tab()
             if set(models.CELLS.values()) <= models.MODELS.keys():
                 with gr.Tab("Three cells", id="cells"):
                     cells_tab(demo)
         inside.click(
-            lambda begun, text, model: (gr.Tabs(selected="look"), (begun + text)[: inspector.LONGEST], model),
-            [begun, sheet, model],
+            lambda begun, text, model, run: (gr.Tabs(selected="look"), reading.text_to_read(begun, text, run), model),
+            [begun, sheet, model, run],
             [tabs, text, reading_model],
             queue=False,
             **HIDDEN,

@@ -4,7 +4,13 @@ import json
 from collections.abc import Iterator
 
 import models
-from char_lstm.inspection.page import inspector_data
+from char_lstm.inspection.page import LONGEST, inspector_data
+from writing import Run
+
+
+def text_to_read(begun: str, text: str, run: Run | None) -> str:
+    """As much of what was written as can be shown; of a list, its first item."""
+    return (run.items[0] if run and run.items else begun + text)[:LONGEST]
 
 
 def checked_data(text: str | None, model: str) -> Iterator[dict]:

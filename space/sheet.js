@@ -2,18 +2,22 @@
 const $ = name => element.querySelector("." + name);
 const show = (name, text) => { $(name).hidden = !text; $(name).textContent = text || ""; };
 
+const GRAPHEMES = new Intl.Segmenter(undefined, {granularity: "grapheme"});
+
 function pieces(text, spans) {  // nodes: the copies marked, the rest plain; where two copies overlap, the second begins where the first ends
-  const nodes = [];
+  const nodes = [], characters = [...text], graphemes = GRAPHEMES.segment(text);
+  const whole = place => graphemes.containing(characters.slice(0, place).join("").length)  // the letter there, of which a mark takes all or nothing
+    ?? {index: text.length, segment: ""};
   let end = 0;
   for (const [from, to, where] of spans) {
-    if (to <= end) continue;
-    const mark = document.createElement("mark");
-    const start = Math.max(from, end);
-    mark.textContent = text.slice(start, to);
+    const {index, segment} = whole(to - 1), after = index + segment.length;
+    if (after <= end) continue;
+    const mark = document.createElement("mark"), start = Math.max(whole(from).index, end);
+    mark.textContent = text.slice(start, after);
     mark.className = where;
     mark.title = props.novelty.items ? "in the training set" : `${to - from} characters copied from the ${where}`;
     nodes.push(text.slice(end, start), mark);
-    end = to;
+    end = after;
   }
   return [...nodes, text.slice(end)];
 }
@@ -38,7 +42,7 @@ function draw() {
   show("prompt", prompt);
   $("note").hidden = !props.changed;
   $("text").replaceChildren(...pieces(text, novelty ? marked(novelty) : []));
-  $("count").textContent = text ? `${text.length} characters` : "";
+  $("count").textContent = text ? `${[...text].length} characters` : "";
   $("verdict").hidden = !novelty;
   if (novelty?.items) {
     $("share").textContent = `${novelty.items - novelty.spans.length} of ${novelty.items} new`;

@@ -1,6 +1,5 @@
 """Sheets of paper: a component that shows a prompt, the text that continues it, and which passages are copies."""
 
-from collections.abc import Collection
 from itertools import accumulate
 from pathlib import Path
 from urllib.parse import urlencode
@@ -10,7 +9,7 @@ import gradio as gr
 import models
 from char_lstm import measure_novelty, normalise
 from char_lstm.items import hash_item
-from writing import Run, seed_or_drawn
+from writing import Run, lines_of, seed_or_drawn
 
 HERE = Path(__file__).resolve().parent
 FIELDS = ("prompt", "model", "temperature", "top_k", "top_p", "seed", "max_new_tokens")  # in a link to a text
@@ -46,22 +45,22 @@ def begin_text(prompt: str, model: str, temperature, top_k, top_p, seed: int | N
 
 
 def mark_copies(text: str, model: str) -> dict:
-    """An update that marks everything that appears verbatim in the text that the model was trained on; of a list, the
-    items that it was trained on."""
-    if models.writes_items(model):
-        return gr.update(novelty=known_items(text, models.decoder_of(model)[0].known_items or ()) if text else None)
+    """An update that marks everything that appears verbatim in the text that the model was trained on."""
     index = models.novelty_index_of(model)
     return gr.update(novelty=vars(measure_novelty(text, index)) if index and text else None)
 
 
-def known_items(text: str, known: Collection[int]) -> dict:
-    """Start and end of the lines of a list that stand in the training set, and how many lines there are."""
-    lines = text.split("\n")[:-1]
-    starts = [0, *accumulate(len(line) + 1 for line in lines)]
-    spans = [(start, start + len(line)) for start, line in zip(starts, lines, strict=False) if hash_item(line) in known]
-    return {"spans": spans, "items": len(lines)}
+def mark_known_items(items: list[str], model: str) -> dict:
+    """An update that marks the items of a list that stand in the training set, and says how many items there are."""
+    known = models.decoder_of(model)[0].known_items or ()
+    starts = accumulate((len(lines_of(item)) for item in items), initial=0)
+    placed = zip(starts, items, strict=False)
+    spans = [(start, start + len(item)) for start, item in placed if hash_item(item) in known]
+    return gr.update(novelty={"spans": spans, "items": len(items)} if items else None)
 
 
 def mark_copies_if_ended(text: str, model: str, run: Run | None) -> dict:
-    """`mark_copies`, unless another text has been started in the meantime."""
-    return mark_copies(text, model) if run is None or run.ended.is_set() else gr.skip()
+    """Marks what is known in a text or a list, unless another has been started in the meantime."""
+    if run and not run.ended.is_set():
+        return gr.skip()
+    return mark_known_items(run.items, model) if run and run.items else mark_copies(text, model)

@@ -17,10 +17,12 @@ PATIENCE = 2  # seconds for a stopped text to end
 
 
 class Run:
-    """A text being written for the page: whether it was asked to stop, and whether it has ended."""
+    """A text being written for the page: whether it was asked to stop, whether it has ended, and its items if it is a
+    list."""
 
     def __init__(self):
         self.stopped, self.ended = threading.Event(), threading.Event()
+        self.items: list[str] = []
 
     def stop(self) -> None:
         """Asks the text to stop and waits until it has, so that nothing of it arrives later."""
@@ -28,7 +30,12 @@ class Run:
         self.ended.wait(PATIENCE)
 
 
-def growing_text(model: str, prompt: str | None, **settings) -> Iterator[str]:
+def lines_of(item: str) -> str:
+    """An item as it stands in a list: an empty line comes after one that has several."""
+    return f"{item}\n\n" if "\n" in item else f"{item}\n"
+
+
+def growing_text(model: str, prompt: str | None, run: Run, **settings) -> Iterator[str]:
     """The text so far, every few characters; or the list so far, every item, each of which begins with the prompt."""
     models.check_model(model)
     prompt = prompt or ""
@@ -36,12 +43,13 @@ def growing_text(model: str, prompt: str | None, **settings) -> Iterator[str]:
         raise models.visible_error(f"The prompt has {len(prompt)} characters; the limit is {LONGEST_PROMPT}.")
     try:
         if models.writes_items(model):
-            items = generate_items(*models.decoder_of(model), ITEMS, prefix=prompt, **settings)
-            pieces = (f"{item}\n" for item in items)
+            for item in generate_items(*models.decoder_of(model), ITEMS, prefix=prompt, **settings):
+                yield "".join(map(lines_of, [*run.items, item]))
+                run.items.append(item)  # once it is shown
         else:
             characters = stream_text(*models.decoder_of(model), prompt, **settings)
             pieces = iter(lambda: "".join(islice(characters, UPDATE)), "")
-        yield from accumulate(pieces)
+            yield from accumulate(pieces)
     except ValueError as error:
         raise models.visible_error(error) from error
 
@@ -56,7 +64,8 @@ def generate(
     max_new_tokens: int = CHARACTERS,
     run: Run | None = None,
 ) -> Iterator[str]:
-    """Continues a prompt and streams the text: only the new characters, exactly as many as asked for.
+    """Continues a prompt and streams the text: only the new characters, exactly as many as asked for; or, with a model
+    of items, 20 that begin with the prompt, one a line.
 
     Args:
         prompt: the text to continue, at most 1000 characters; may be empty. It is normalised as the book was.
@@ -70,7 +79,7 @@ def generate(
     sampling = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
     run = run or Run()  # the page passes one; gradio's own `cancels` would sometimes end the text after the stopped one
     try:
-        for text in growing_text(model, prompt, seed=seed, max_new_tokens=max_new_tokens, **sampling):
+        for text in growing_text(model, prompt, run, seed=seed, max_new_tokens=max_new_tokens, **sampling):
             if run.stopped.is_set():
                 return
             yield text
@@ -87,7 +96,7 @@ def compare(prompt: str = "", temperature: float | None = None, seed: int | None
         seed: 0 to 4294967295, shared by all three. None draws one.
     """
     settings = {"temperature": temperature, "seed": seed_or_drawn(seed), "max_new_tokens": CHARACTERS}
-    texts = (growing_text(model, prompt, **settings) for model in models.CELLS.values())
+    texts = (growing_text(model, prompt, Run(), **settings) for model in models.CELLS.values())
     yield from map(list, zip(*texts, strict=True))
 
 

@@ -1,6 +1,7 @@
 """The browser tests end with the status that pytest reports, whatever the served page's threads do after that."""
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -8,6 +9,17 @@ import pytest
 
 HERE = Path(__file__).resolve().parent
 ended = {}
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    from playwright.sync_api import sync_playwright
+
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
+        yield browser
+        browser.close()
 
 
 def pytest_sessionfinish(session, exitstatus):

@@ -1,7 +1,6 @@
 """The Space as a visitor meets it: a real Chromium, at the width of a desk and of a phone, light and dark."""
 
 import re
-import shutil
 import threading
 from types import SimpleNamespace
 from urllib.parse import urlencode, urlsplit
@@ -22,17 +21,6 @@ def url():
     demo = app.build()
     yield demo.launch(prevent_thread_lock=True, quiet=True, **app.LOOKS, **app.SERVING)[1].rstrip("/")
     demo.close()
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    from playwright.sync_api import sync_playwright
-
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -159,6 +147,12 @@ def test_a_link_writes_the_same_text_again_and_a_new_seed_another(visit):
     page.wait_for_function("document.querySelector('.sheet .count').textContent === '500 characters'")
     assert page.get_by_label("Seed").first.input_value() != seed
     assert finished(page) != text
+
+
+def test_a_prompt_is_typed_in_the_direction_of_its_script(visit):
+    box = visit().get_by_label("Begin with").first
+    assert box.evaluate("box => getComputedStyle(box).unicodeBidi") == "plaintext"
+    assert box.evaluate("box => getComputedStyle(box).textAlign") == "start"
 
 
 def test_copy_takes_prompt_and_text(visit):

@@ -16,7 +16,9 @@ from safetensors.torch import load_file
 
 from char_lstm import NoveltyIndex, build_tokenizer, cli, generate_text, load, measure_novelty
 from char_lstm.hub import package as packaging
+from char_lstm.items import generate_items, save_items
 from char_lstm.paths import PACKAGE
+from char_lstm.tokenization_char_lstm import END_OF_ITEM
 from char_lstm.training.evaluation import evaluate_folder
 from tests.conftest import ALICE, CODE
 from tests.hub.conftest import SETTINGS, finish
@@ -225,6 +227,32 @@ def test_the_card_names_the_alphabet_and_denies_only_what_it_lacks(packaged, run
     assert f"white space and `{''.join(sorted(others))}`." in card
     assert "no punctuation" not in card
     assert "no upper case" not in card
+
+
+def test_the_card_of_a_model_of_items_speaks_of_a_list(make_model, tmp_path):
+    tokenizer = build_tokenizer(["emma"], eos_token=END_OF_ITEM)
+    model = make_model(vocab_size=len(tokenizer), eos_token_id=2)
+    model.generation_config.update(eos_token_id=2, suppress_tokens=[0, 1])
+    for part in (model, tokenizer):
+        part.save_pretrained(tmp_path / "names")
+    run = finish(tmp_path / "names")
+    figures = json.loads((run / "evaluation.json").read_text()) | {"nats_per_item": 8.5}
+    (run / "evaluation.json").write_text(json.dumps(figures))
+    items = list(generate_items(model, tokenizer, 20, seed=45, temperature=1.0))
+    save_items(items[:3], run)
+    cli.run("package", ["--run", str(run), "--output_dir", str(tmp_path / "mine"), "--text_name", "Names"])
+
+    card = ModelCard.load(tmp_path / "mine" / "README.md")
+    assert [result.dataset_name for result in card.data.eval_results] == ["Names, held-out items"] * 2
+    assert "The list is *Names*, of unknown licence, shuffled" in card.text
+    assert "5 characters: white space and `aem`. There is no punctuation." in card.text
+    assert "| per item | 8.500 | 12.263 |" in card.text
+    known = set(items[:3])
+    assert f"| 1.0 | 45 | {sum(item not in known for item in items)} of 20 |" in card.text
+    assert "Temperature 1.0, seed 45:\n\n```text\n" + "\n".join(items) + "\n```" in card.text
+    for of_texts in ("sentence", "last tenth", "Alice", "longest copy"):
+        assert of_texts not in card.text
+    assert "print(tokenizer.decode(model.generate()[0], skip_special_tokens=True))" in card.text
 
 
 def test_the_card_of_a_student_names_its_teachers(run, packaged, tmp_path):

@@ -5,7 +5,9 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from char_lstm import inspect_text, normalise
+from char_lstm import build_tokenizer, inspect_text, normalise
+from char_lstm.items import nats_of
+from char_lstm.tokenization_char_lstm import END_OF_ITEM
 
 TEXT = "Nobody had told Tamsin that a lighthouse could be late."
 CELLS = ["lstm", "gru", "rnn"]
@@ -152,6 +154,16 @@ def test_any_text_can_be_read(model, tokenizer, text):
     assert len(seen.chars) == len(seen.top_predictions) == time
     assert seen.cell_state.shape == (2, time, 16)
     assert all(gate.shape == (2, time, 16) for gate in seen.gates.values())
+
+
+def test_the_end_of_an_item_is_predicted_like_any_character_and_read_with_its_cost(make_model):
+    tokenizer = build_tokenizer(["emma"], eos_token=END_OF_ITEM)
+    model = make_model(vocab_size=len(tokenizer), eos_token_id=2)
+    model.generation_config.eos_token_id = 2
+    seen = inspect_text(model, tokenizer, "Emma")
+    assert seen.chars == [*"emma", END_OF_ITEM]
+    assert END_OF_ITEM in [character for character, _ in seen.top_predictions[-1]]
+    assert seen.surprisal.sum() == pytest.approx(nats_of(model, tokenizer, "emma"), abs=1e-4)
 
 
 def test_one_hot_models_of_one_layer_can_be_read_and_are_left_as_they_were(make_model, tokenizer):

@@ -2,12 +2,14 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from char_lstm import build_tokenizer, cli, inspect_text
-from char_lstm.inspection.page import inspector_data, telling_cells
+from char_lstm.inspection.page import inspector_data, summary_sentence, telling_cells
+from char_lstm.tokenization_char_lstm import END_OF_ITEM
 
 TEXT = "Nobody had told Tamsin. The lamp was as tall as a wardrobe."
 HOSTILE = '</script><script>alert(1)</script><!-- <img src=x> & {{ inspection }} \u2028 \\ "'
@@ -66,6 +68,21 @@ def test_the_cells_shown_are_the_liveliest_and_those_that_keep(model, tokenizer)
     keeping = [cell[:2] for cell in chosen if cell[2] == "keeps longest"]
     assert sorted(swinging) == sorted(ranked[:6])
     assert sorted(keeping) == sorted(sorted(ranked[6:16], key=lambda cell: -held[cell])[:6])
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("a lamp", "“\u2068m\u2069” of “\u2068lamp\u2069”"),
+        ("की", "“\u2068◌ी\u2069” of “\u2068की\u2069”"),
+        (f"emma{END_OF_ITEM}", "end after “\u2068emma\u2069”"),
+        (f"{'漢' * 100}字{'仮' * 100}", f"“\u2068字\u2069” of “\u2068{'漢' * 20}字{'仮' * 19}\u2069”"),
+    ],
+)
+def test_the_sentence_shows_the_most_surprising_character_of_any_script(text, place):
+    worst = {"a lamp": 4, "की": 1}.get(text, 4 if text.startswith("e") else 100)
+    seen = SimpleNamespace(chars=list(text), surprisal=np.eye(len(text))[worst])
+    assert f"it is largest at the {place}: 1.0 nats" in summary_sentence(seen)
 
 
 def test_a_hostile_text_stays_a_text(make_model, tmp_path):

@@ -247,26 +247,45 @@ class TestSheet:
         assert sheets.mark_copies(text, "alice")["novelty"] == vars(found)
         assert sheets.mark_copies("", "alice")["novelty"] is None
 
-    def test_a_model_of_items_writes_a_list_and_marks_those_of_its_training_set(
-        self, make_model, tmp_path, monkeypatch
-    ):
-        names = ["ava", "mia", "emma"]
-        tokenizer = build_tokenizer(names, eos_token=END_OF_ITEM)
-        model = make_model(vocab_size=len(tokenizer), eos_token_id=2)
-        model.generation_config.update(eos_token_id=2, suppress_tokens=[0, 1])
-        model.save_pretrained(tmp_path)
-        tokenizer.save_pretrained(tmp_path)
-        monkeypatch.setitem(models.MODELS, "names", str(tmp_path))
-        items = list(generate_items(*load_decoder(tmp_path), writing.ITEMS, prefix="a", seed=3))
-        save_items([items[2]], tmp_path)
-        models.decoder_of.cache_clear()
+    @pytest.fixture
+    def names(self, make_model, tmp_path, monkeypatch):
+        """A function that adds a model of items to those of the Space, and returns its folder."""
 
-        *_, text = writing.generate("A", "names", seed=3, max_new_tokens=8)
-        assert text == "".join(f"{item}\n" for item in items)
+        def add(newlines: bool):
+            tokenizer = build_tokenizer(["aeimv"], eos_token=END_OF_ITEM)
+            model = make_model(vocab_size=len(tokenizer), eos_token_id=2)
+            model.generation_config.update(eos_token_id=2, suppress_tokens=[0] if newlines else [0, 1])
+            model.save_pretrained(tmp_path)
+            tokenizer.save_pretrained(tmp_path)
+            monkeypatch.setitem(models.MODELS, "names", str(tmp_path))
+            models.decoder_of.cache_clear()
+            return tmp_path
+
+        return add
+
+    @pytest.mark.parametrize("newlines", [False, True])
+    def test_a_model_of_items_writes_a_list_and_marks_those_of_its_training_set(self, names, newlines):
+        folder = names(newlines)
+        items = list(generate_items(*load_decoder(folder), writing.ITEMS, prefix="a", seed=3))
+        known = [next(item for item in items if ("\n" in item) == newlines), items[2]]
+        save_items(known, folder)
+
+        *_, text = writing.generate("A", "names", seed=3, max_new_tokens=8, run=(run := writing.Run()))
+        assert text == "".join(f"{item}\n\n" if "\n" in item else f"{item}\n" for item in items)
         assert sheets.blank_sheet("A", "names")["prompt"] == ""
-        found = sheets.mark_copies(text, "names")["novelty"]
+        found = sheets.mark_copies_if_ended(text, "names", run)["novelty"]
         assert found["items"] == writing.ITEMS
-        assert {text[start:end] for start, end in found["spans"]} == {items[2]}
+        assert {text[start:end] for start, end in found["spans"]} == set(known)
+        assert reading.text_to_read("", text, run) == items[0]
+
+    def test_of_a_list_that_is_stopped_only_the_items_shown_are_counted(self, names):
+        names(newlines=True)
+        writes = writing.generate("A", "names", seed=3, max_new_tokens=8, run=(run := writing.Run()))
+        shown = [next(writes) for _ in range(3)][-1]
+        run.stopped.set()
+        assert not list(writes)
+        assert shown == "".join(map(writing.lines_of, run.items))
+        assert sheets.mark_copies_if_ended(shown, "names", run)["novelty"] == {"spans": [], "items": 3}
 
 
 class TestStart:

@@ -12,7 +12,7 @@ from ..errors import PublishError
 from ..loading import NEEDED
 from ..paths import PACKAGE, PRETRAINED, in_checkout
 from .arguments import PublishArguments
-from .cards import dataset_card, use_section
+from .cards import dataset_card, is_of_items, use_section
 from .repo import Repo, card_of
 
 USE = re.compile(r"(?<=<!-- use -->\n).*?(?=<!-- end -->)", re.DOTALL)
@@ -71,7 +71,8 @@ def assemble_model(repo: Repo, args: PublishArguments) -> None:
         card.data["datasets"] = [args.dataset_repo_id]
     if args.base_model:
         card.data["base_model"] = args.base_model
-    card.text = USE.sub(lambda _: use_section(args.repo_id, args.tag or "main", args.space_id), card.text)
+    use = use_section(args.repo_id, args.tag or "main", args.space_id, items=is_of_items(args.model))
+    card.text = USE.sub(lambda _: use, card.text)
     card.save(repo.folder / "README.md")
 
 

@@ -13,6 +13,8 @@ from jinja2 import Template
 from ..corpus.build import describe
 from ..corpus.sequences import lengths_of, max_length_of
 from ..generation_char_lstm import generate_text
+from ..items import FILE as ITEMS
+from ..items import generate_items, hash_item
 from ..loading import load
 from ..novelty import NoveltyIndex, measure_novelty
 from ..paths import TEMPLATES
@@ -20,6 +22,7 @@ from .arguments import BOOK, PackageArguments, PublishArguments
 from .repo import Repo, card_of
 
 METRICS = ("nats_per_char", "bits_per_char")
+LISTED = 20  # items that the card of a model of items shows at each temperature
 TEMPERATURES = (0.2, 0.5, 0.8, 1.0)
 PUBLIC_DOMAIN: dict[str, Any] = {
     "license": "other",
@@ -37,24 +40,35 @@ def model_card(folder: Path, name: str, settings: dict, args: PackageArguments) 
     model, tokenizer = load(folder)
     index = NoveltyIndex.load(folder) if any(folder.glob("novelty*")) else None
     figures = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
+    items = is_of_items(folder)
+    make_sheet, known = (items_sheet, folder) if items else (text_sheet, index)
     return ModelCard.from_template(
-        model_card_data(model, name, figures, args, settings["base_model"]),
+        model_card_data(
+            model, name, figures, args, "held-out items" if items else "last tenth", settings["base_model"]
+        ),
         template_path=str(TEMPLATES / "model_card.md"),
         title=name,
         text_name=args.text_name,
         text_license=args.text_license or ("in the public domain" if args.text_name == BOOK else "of unknown licence"),
         recipe=args.recipe,
-        use=use_section(args.output_dir),
+        items=items,
+        use=use_section(args.output_dir, items=items),
         began_from=settings["base_model"] or Path(settings.get("init_from") or "").name,
-        sheet=temperature_sheet(model, tokenizer, index, args.seed),
+        sheet=items_sheet(model, tokenizer, folder, args.seed)
+        if items
+        else text_sheet(model, tokenizer, index, args.seed),
         books=index.books if index else None,
-        alphabet=sorted(token for token in tokenizer.get_vocab() if len(token) == 1 and token != tokenizer.pad_token),
+        alphabet=sorted(
+            one for one in tokenizer.get_vocab() if len(one) == 1 and one not in tokenizer.all_special_tokens
+        ),
         layers=model.config.num_hidden_layers,
+        nats_per_item=figures.get("nats_per_item"),
         bits_per_char_reset=figures["nats_per_char_reset"] / math.log(2),
         epochs=round(settings["num_train_epochs"]),
         teachers=len(settings.get("teachers") or []),  # older runs did not record it
         **{key: settings[key] for key in ("train_split", "row_length", "ngram_smoothing", "ema_decay")},
         written_characters=settings.get("written_characters"),
+        stateful=settings.get("stateful"),
         **{key: getattr(model.config, key) for key in ("cell_type", "hidden_size")},
         **{key: getattr(model.config, key) for key in ("input_dropout", "hidden_dropout", "output_dropout")},
         **{key: getattr(model.generation_config, key) for key in ("max_new_tokens", "temperature")},
@@ -63,9 +77,14 @@ def model_card(folder: Path, name: str, settings: dict, args: PackageArguments) 
 
 
 def model_card_data(
-    model, name: str, figures: dict, args: PackageArguments, base_model: str | None = None
+    model, name: str, figures: dict, args: PackageArguments, part: str, base_model: str | None = None
 ) -> ModelCardData:
-    """The header of a model's card; `base_model` is the id on the Hub of the one that it began from, if it has one."""
+    """The header of a model's card.
+
+    Args:
+        part: of the text, what was measured on.
+        base_model: the id on the Hub of the model that it began from, if it has one.
+    """
     return ModelCardData(
         language=args.language,
         license="mit",
@@ -79,7 +98,7 @@ def model_card_data(
             EvalResult(
                 task_type="text-generation",
                 dataset_type="text",
-                dataset_name=f"{args.text_name}, last tenth",
+                dataset_name=f"{args.text_name}, {part}",
                 dataset_split=figures["split"],
                 metric_type=metric,
                 metric_value=round(figures[metric], 4),
@@ -89,21 +108,37 @@ def model_card_data(
     )
 
 
-def use_section(model: str, revision: str | None = None, space_id: str | None = None) -> str:
+def is_of_items(folder: str | Path) -> bool:
+    """Whether a packaged model writes items; training left the hashes of its own there."""
+    return (Path(folder) / ITEMS).exists()
+
+
+def use_section(model: str, revision: str | None = None, space_id: str | None = None, *, items: bool = False) -> str:
     """The section on how to use a model in a folder or, with a `revision` to pin, on the Hub."""
     template = Template(
         (TEMPLATES / "use_card.md").read_text(encoding="utf-8"), trim_blocks=True, keep_trailing_newline=True
     )
-    return template.render(model=model, revision=revision, space_id=space_id)
+    return template.render(model=model, revision=revision, space_id=space_id, items=items)
 
 
-def temperature_sheet(model, tokenizer, index: NoveltyIndex | None, seed: int) -> list[dict]:
+def text_sheet(model, tokenizer, index: NoveltyIndex | None, seed: int) -> list[dict]:
     """A sample at each temperature, and how new it is if there is an index of the training text."""
     sheet = []
     for number, temperature in enumerate(TEMPERATURES):
         text = generate_text(model, tokenizer, seed=seed + number, temperature=temperature)
         novelty = measure_novelty(text, index) if index else None
         sheet.append({"temperature": temperature, "seed": seed + number, "text": text.strip("\n"), "novelty": novelty})
+    return sheet
+
+
+def items_sheet(model, tokenizer, folder: Path, seed: int) -> list[dict]:
+    """Items at each temperature, and how many of them are not in the training set."""
+    sheet = []
+    for number, temperature in enumerate(TEMPERATURES):
+        items = list(generate_items(model, tokenizer, LISTED, seed=seed + number, temperature=temperature))
+        new = sum(hash_item(item) not in model.known_items for item in items)
+        row = {"temperature": temperature, "seed": seed + number, "text": "\n".join(items)}
+        sheet.append(row | {"new": new, "listed": len(items)})
     return sheet
 
 
@@ -129,6 +164,7 @@ def dataset_card(corpus: DatasetDict, repo: Repo, args: PublishArguments) -> Dat
     return DatasetCard.from_template(
         data,
         template_path=str(TEMPLATES / "dataset_card.md"),
+        items=is_of_items(args.model),
         repo_id=repo.id,
         model_id=args.repo_id,
         revision=args.tag or "main",

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..cells import CELL_STEPS, initial_state, unroll
-from ..tokenization_char_lstm import normalise
+from ..tokenization_char_lstm import end_of_item, normalise
 
 TOP = 5  # predictions kept for each character
 
@@ -23,7 +23,7 @@ class Inspection:
     The last character is predicted but not read.
     """
 
-    chars: list[str]  # (time,): the normalised text
+    chars: list[str]  # (time,): the normalised text, and the eos token where the model's texts end
     surprisal: np.ndarray  # (time,), nats: -log p(chars[t] | bos, chars[:t])
     top_predictions: list[list[tuple[str, float]]]  # (time,): the likeliest characters, with their probabilities
     gates: dict[str, np.ndarray]  # each (layers, time, hidden); the names are those of the cell's `Step`
@@ -64,9 +64,10 @@ def inspect_text(model, tokenizer, text: str) -> Inspection:
     """Reads `text` step by step with the written-out cells and keeps everything they compute.
 
     The model is a `CharLstmForCausalLM`, which reads without dropout; the text is any, even an empty one, and is
-    normalised as the corpus was.
+    normalised as the corpus was. A model of items reads it as a whole item.
     """
-    ids = tokenizer.backend_tokenizer.encode(normalise(tokenizer, text), add_special_tokens=False).ids
+    read = normalise(tokenizer, text) + end_of_item(tokenizer)
+    ids = tokenizer.backend_tokenizer.encode(read, add_special_tokens=False).ids
     ids_read = torch.tensor([model.config.bos_token_id, *ids], device=model.device)  # (1 + time,)
     inputs = model.get_input_embeddings()(ids_read).detach().requires_grad_()  # (1 + time, input)
 

@@ -3,8 +3,12 @@
 // `watch("value", f)` calls f whenever it has changed.
 "use strict";
 const $ = name => element.querySelector("." + name);
-const SIGNS = {" ": "␣", "\n": "↵"};
-const NAMES = {" ": "space", "\n": "line end"};
+const SIGNS = {" ": "␣", "\n": "↵", "\t": "⇥", "\ufdd0": "∎", "\uffff": "∅"};
+const NAMES = {" ": "space", "\n": "line end", "\t": "tab", "\ufdd0": "end", "\uffff": "pad", "\u200c": "non-joiner", "\u200d": "joiner"};
+const UNATTACHED = /^[\p{M}\p{Cf}]/u;  // shown on a circle
+const JOINED = /[\p{scx=Arab}\p{scx=Syrc}\p{scx=Mand}\p{scx=Mong}\p{scx=Nkoo}\p{scx=Adlm}\p{scx=Rohg}\p{scx=Deva}\p{scx=Beng}\p{scx=Guru}]/u;
+const GRAPHEMES = new Intl.Segmenter(undefined, {granularity: "grapheme"});
+const RECENT = 28;  // characters of the past that a sentence quotes
 const MOST_SURPRISING = 6;  // nats, the full tint
 const MEANING = {
   state: "the state, what the cell remembers",
@@ -21,13 +25,14 @@ const GATES = {  // one sentence on all the cells; of(gate, what) says what shar
 };
 const RULE = {lstm: " state = forget × past state + input × candidate.", gru: " state = update × past state + (1 − update) × candidate."};
 const SIGNED = {state: true, candidate: true};  // the others are gates in 0..1, tinted around a half
-let seen, spans, chosen, quantity = "state";
+let seen, letters, spans, ahead, chosen, quantity = "state";  // letters: the places of each grapheme's characters
 
 const unbounded = () => seen.cell === "lstm";  // its state grows beyond 1: tinted by its tanh, as the cell shows it
 const share = (name, value) => !SIGNED[name] ? 2 * value - 1 : name === "state" && unbounded() ? Math.tanh(value) : value;
-const sign = char => SIGNS[char] || char;
-const plain = char => NAMES[char] || char;
-const quote = char => NAMES[char] ? "the " + NAMES[char] : "“" + char + "”";
+const sign = text => SIGNS[text] || (UNATTACHED.test(text) ? "◌" + text : text);
+const isolated = text => "\u2068" + text + "\u2069";  // its direction is its own
+const plain = char => NAMES[char] || isolated(sign(char));
+const quote = char => NAMES[char] ? "the " + NAMES[char] : "“" + plain(char) + "”";
 const percent = p => p >= 0.995 || p < 0.0005 ? (100 * p).toPrecision(2) + "%" : (100 * p).toFixed(p < 0.1 ? 1 : 0) + "%";
 const number = x => (x < 0 ? "−" : "+") + Math.abs(x).toFixed(2);
 const cellName = cell => `L${cell.layer + 1}·${cell.unit}`;
@@ -47,17 +52,34 @@ function tinted(tag, value, properties, ...children) {
   return made;
 }
 
-function drawText() {
-  spans = seen.chars.map((char, t) => tinted("span", tintOf(t),
-    {className: char in SIGNS ? "char blank" : "char", id: "seen-" + t, role: "option", onclick: () => choose(t)}, sign(char)));
-  let word = make("span", {className: "word"});
-  $("text").replaceChildren(word);
-  seen.chars.forEach((char, t) => {
-    word.append(spans[t]);
-    if (!(char in SIGNS)) return;
-    if (char === "\n") $("text").append(make("br"));
-    $("text").append(word = make("span", {className: "word"}));
+function placesOfLetters(chars) {
+  const starts = new Set(Array.from(GRAPHEMES.segment(chars.join("")), ({index}) => index)), found = [];
+  let length = 0;
+  chars.forEach((char, t) => {
+    if (starts.has(length)) found.push([t]); else found.at(-1).push(t);
+    length += char.length;
   });
+  return found;
+}
+
+function drawLetter(places) {  // with the strongest tint of its characters; a click goes from one to the next
+  const text = places.map(t => seen.chars[t]).join("");
+  const kind = text in SIGNS ? "char blank" : JOINED.test(text) ? "char joined" : "char";
+  const span = tinted("span", Math.max(...places.map(tintOf)), {className: kind, id: "seen-" + places[0], role: "option",
+    title: places.map(t => `${plain(seen.chars[t])}: surprise ${surprise(t)}`).join("\n"),
+    onclick: () => choose(places[(places.indexOf(chosen) + 1) % places.length])}, sign(text));
+  span.ariaLabel = span.title;
+  for (const t of places) spans[t] = span;
+  return text in SIGNS ? [span, make(text === "\n" ? "br" : "wbr")] : [span];
+}
+
+function drawText() {
+  letters = placesOfLetters(seen.chars);
+  spans = [];
+  $("text").replaceChildren(...letters.flatMap(drawLetter));
+  const {direction} = getComputedStyle($("text"));
+  ahead = direction === "rtl" ? -1 : 1;
+  for (const scroll of element.querySelectorAll(".scroll:has(.bars, .strip)")) scroll.dir = direction;
 }
 
 function connectivityAt(t) {  // of the chosen prediction to the character at t, as a share of the largest
@@ -66,19 +88,19 @@ function connectivityAt(t) {  // of the chosen prediction to the character at t,
 }
 
 function markText() {
-  spans.forEach((made, t) => {
-    made.style.setProperty("--k", connectivityAt(t));
-    made.classList.toggle("chosen", t === chosen);
-    made.setAttribute("aria-selected", t === chosen);
-    made.title = `${plain(seen.chars[t])}: surprise ${surprise(t)}`;
-    made.setAttribute("aria-label", made.title);
-  });
+  for (const places of letters) {
+    const made = spans[places[0]];
+    made.style.setProperty("--k", Math.max(...places.map(connectivityAt)));
+    made.classList.toggle("chosen", places.includes(chosen));
+    made.ariaSelected = places.includes(chosen);
+  }
   $("text").setAttribute("aria-activedescendant", spans[chosen].id);
 }
 
 function pastOf(t) {  // the last words before t
-  const past = seen.chars.slice(0, t).map(char => char === "\n" ? " ↵ " : char).join("").trim();
-  return (past.length > 28 ? "…" + past.slice(-28).replace(/^\S* /, "") : past) + (seen.chars[t - 1] === " " ? "␣" : "");
+  const [start] = letters.find(([first]) => first >= t - RECENT) ?? [t];
+  const past = seen.chars.slice(start, t).map(char => char === "\n" ? " ↵ " : char).join("").trim();
+  return isolated((start ? "…" + past.replace(/^\S* /, "") : past) + (seen.chars[t - 1] === " " ? "␣" : ""));
 }
 
 function drawPredictions() {
@@ -111,7 +133,7 @@ function drawConnectivity() {
     made.style.setProperty("--k", k);
     return made;
   }), target);
-  $("bars").parentElement.scrollLeft = 1e6;
+  $("bars").parentElement.scrollLeft = ahead * 1e6;
   const order = thousandths.map((_, index) => start + index).sort((a, b) => connectivityAt(b) - connectivityAt(a)).slice(0, 2);
   const back = t => chosen - t === 1 ? "just before" : `${chosen - t} back`;
   $("depends").textContent = largest === 0 ? "There is nothing before it to depend on."
@@ -146,8 +168,8 @@ function markStrip() {
     row.querySelector(".chosen")?.classList.remove("chosen");
     row.cells[chosen + 1].classList.add("chosen");
   }
-  const cell = $("strip").rows[0].cells[chosen + 1], box = $("strip-scroll");
-  box.scrollLeft = cell.offsetLeft - box.clientWidth / 2;
+  const cell = $("strip").rows[0].cells[chosen + 1].getBoundingClientRect(), box = $("strip-scroll");
+  box.scrollLeft += cell.left - box.getBoundingClientRect().left - box.clientWidth / 2;
 }
 
 function drawChoices() {
@@ -179,7 +201,7 @@ function lineAway(direction) {  // the nearest character one line up or down
 }
 
 const KEYS = {
-  ArrowLeft: () => chosen - 1, ArrowRight: () => chosen + 1, ArrowUp: () => lineAway(-1), ArrowDown: () => lineAway(1),
+  ArrowLeft: () => chosen - ahead, ArrowRight: () => chosen + ahead, ArrowUp: () => lineAway(-1), ArrowDown: () => lineAway(1),
   Home: () => 0, End: () => seen.chars.length - 1,
 };
 $("text").addEventListener("keydown", event => {
@@ -200,9 +222,11 @@ function draw() {
   if (before?.model === seen.model && before.chars.join("") === seen.chars.join("")) return choose(chosen);  // connectivity has come
   if (!seen.quantities.includes(quantity)) quantity = "state";
   $("sentence").textContent = seen.sentence;
-  $("about").textContent = `${seen.model}: ${seen.layers} ${seen.layers === 1 ? "layer" : "layers"} of ${seen.units} ${seen.cell.toUpperCase()} cells. Click a character, or move with the arrow keys.`;
+  drawText();
+  $("about").textContent = `${seen.model}: ${seen.layers} ${seen.layers === 1 ? "layer" : "layers"} of ${seen.units} ${seen.cell.toUpperCase()} cells. Click a character, or move with the arrow keys.`
+    + (letters.length < seen.chars.length ? " A letter of several characters has the tint of the most surprising; click again for the next." : "");
   $("cells-title").textContent = `${seen.cells.length} telling cells out of ${seen.layers * seen.units}, along the text`;
-  drawText(); drawChoices(); drawStrip(); fromAddress();
+  drawChoices(); drawStrip(); fromAddress();
 }
 
 watch("value", draw);

@@ -7,6 +7,7 @@ inspector.html, .css and .js, beside this file, draw the data in any page that r
 import json
 import math
 import re
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ import numpy as np
 
 from ..files import write_file
 from ..loading import load
-from ..tokenization_char_lstm import normalise
+from ..tokenization_char_lstm import END_OF_ITEM, normalise
 
 if TYPE_CHECKING:  # inspecting needs torch; rendering a page does not
     from .inspect import Inspection
@@ -25,6 +26,7 @@ HTML, CSS, JS = ((HERE / f"inspector.{kind}").read_text(encoding="utf-8") for ki
 LONGEST = 1000  # characters of a text that can be shown
 CELLS = 12  # units that a page shows, of the hundreds in a model
 REACH = 100  # characters back for which connectivity is shown
+NEARBY = 20  # characters of a word before and after the one that the sentence is about
 BATCH = 100  # predictions whose gradients are computed at once
 
 
@@ -117,9 +119,13 @@ def summary_sentence(seen: "Inspection") -> str:
     """How well the model predicted the whole text, and where it did worst."""
     mean, worst = seen.surprisal.mean(), int(seen.surprisal.argmax())
     character, words = seen.chars[worst], re.finditer(r"\S*\s*", "".join(seen.chars))
-    word = next(match[0] for match in words if match.end() > worst).strip()
-    place = {" ": "space after", "\n": "line end after"}.get(character, f"“{character}” of")
-    place = f"{place} “{word}”" if word else "very beginning"
+    start, end = next(match.span() for match in words if match.end() > worst)
+    nearby = seen.chars[max(start, worst - NEARBY) : min(end, worst + NEARBY)]  # of a sentence without spaces, a part
+    word = "".join(nearby).rstrip(END_OF_ITEM).strip()
+    circle = "◌" if unicodedata.category(character)[0] == "M" else ""  # for a mark to stand on
+    names = {" ": "space after", "\n": "line end after", END_OF_ITEM: "end after"}
+    place = names.get(character, f"“\u2068{circle}{character}\u2069” of")  # isolated, as its direction is its own
+    place = f"{place} “\u2068{word}\u2069”" if word else "very beginning"
     return (
         f"Over {len(seen.chars)} characters, the surprise is {mean:.2f} nats on average, as if the model chose blindly "
         f"among {math.exp(mean):.1f} characters each time; it is largest at the {place}: "

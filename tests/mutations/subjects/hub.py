@@ -139,8 +139,8 @@ MUTATIONS = [
     Mutation(
         "the card does not pin the revision",
         "char_lstm.hub.assemble:assemble_model",
-        'use_section(args.repo_id, args.tag or "main", args.space_id)',
-        'use_section(args.repo_id, "main", args.space_id)',
+        'use_section(args.repo_id, args.tag or "main",',
+        'use_section(args.repo_id, "main",',
         "tests/hub/test_publish.py::TestPublishing::test_the_cards_name_each_other_and_pin_the_revision",
     ),
     Mutation(
@@ -173,7 +173,7 @@ MUTATIONS = [
     ),
     Mutation(
         "samples of one temperature",
-        "char_lstm.hub.cards:temperature_sheet",
+        "char_lstm.hub.cards:text_sheet",
         "seed=seed + number, temperature=temperature)",
         "seed=seed + number, temperature=1.0)",
         "tests/hub/test_package.py::test_the_card_shows_a_sample_at_each_temperature_and_how_new_it_is",

@@ -3,9 +3,9 @@
     python scripts/english_corpus.py --books texts/english texts/english_extra --output_dir data/english
     char-lstm train --config english --dataset data/english --output_dir runs/english
 
-The books come in random order: every other one in the assignment's form, the rest by turns with a typewriter's quotes and
-as they are printed, so that one model serves all three. Characters that stand in all of them fewer than 100 times are
-left out. Four books are held out: the last tenth of each is the test split.
+The books come in random order: every other one in the assignment's form, the rest by turns with a typewriter's quotes
+and as they are printed, so that one model serves all three. Characters that stand in all of them fewer than 100 times
+are left out. Four books are held out: the last tenth of each is the test split.
 """
 
 import argparse

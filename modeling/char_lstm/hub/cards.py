@@ -54,9 +54,7 @@ def model_card(folder: Path, name: str, settings: dict, args: PackageArguments) 
         items=items,
         use=use_section(args.output_dir, items=items),
         began_from=settings["base_model"] or Path(settings.get("init_from") or "").name,
-        sheet=items_sheet(model, tokenizer, folder, args.seed)
-        if items
-        else text_sheet(model, tokenizer, index, args.seed),
+        sheet=make_sheet(model, tokenizer, known, args.seed),
         books=index.books if index else None,
         alphabet=sorted(
             one for one in tokenizer.get_vocab() if len(one) == 1 and one not in tokenizer.all_special_tokens

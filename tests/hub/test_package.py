@@ -129,7 +129,7 @@ def test_a_model_that_began_from_another_carries_the_index_of_its_text_and_that_
 ):
     corpus = DatasetDict({"train": Dataset.from_dict({"text": ["my own diary of a rainy day in may\n"]})})
     corpus.save_to_disk(tmp_path / "diary")
-    rewrite_settings(run, init_from=str(base))
+    shutil.copy(base / "novelty_books.safetensors", run)  # as training from it does
     cli.run(
         "package", ["--run", str(run), "--output_dir", str(tmp_path / "mine"), "--dataset", str(tmp_path / "diary")]
     )

@@ -8,9 +8,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from char_lstm import cli, load, paths
+from char_lstm import NoveltyIndex, cli, load, paths
 from char_lstm.corpus.build import build_corpus, load_corpus
 from char_lstm.errors import CheckpointError
+from char_lstm.novelty_books import BookIndex
 from char_lstm.training import run, tuning
 from char_lstm.training.checkpoints import claim
 from char_lstm.verbs.train import read_command
@@ -60,6 +61,13 @@ def test_rate_and_length_are_chosen_on_validation_for_one_run_on_both_splits(pac
     state = json.loads(next(tuned.glob("checkpoint-*/trainer_state.json")).read_text())
     assert state["num_train_epochs"] == 3
     assert max(entry.get("learning_rate", 0) for entry in state["log_history"]) <= 0.01
+
+
+def test_a_run_carries_the_index_of_the_books_that_its_base_has_read(packaged, train):
+    index = BookIndex.build(["the keeper lit the lamp and waited for the ship to come home\n"])
+    index.save(packaged)
+    tuned = train("tuned", *TUNED, "--init_from", "tiny", "--num_train_epochs", "1")
+    assert NoveltyIndex.load(tuned).books.surely_found == index.surely_found
 
 
 def test_the_choice_sees_the_training_split_alone_and_the_result_both(corpus, packaged, train, monkeypatch):

@@ -41,7 +41,10 @@ def model_card(folder: Path, name: str, settings: dict, args: PackageArguments) 
     index = NoveltyIndex.load(folder) if any(folder.glob("novelty*")) else None
     figures = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
     items = is_of_items(folder)
-    make_sheet, known = (items_sheet, folder) if items else (text_sheet, index)
+    if items:
+        sheet = items_sheet(model, tokenizer, folder, args.seed)
+    else:
+        sheet = text_sheet(model, tokenizer, index, args.seed)
     return ModelCard.from_template(
         model_card_data(
             model, name, figures, args, "held-out items" if items else "last tenth", settings["base_model"]
@@ -54,7 +57,7 @@ def model_card(folder: Path, name: str, settings: dict, args: PackageArguments) 
         items=items,
         use=use_section(args.output_dir, items=items),
         began_from=settings["base_model"] or Path(settings.get("init_from") or "").name,
-        sheet=make_sheet(model, tokenizer, known, args.seed),
+        sheet=sheet,
         books=index.books if index else None,
         alphabet=sorted(
             one for one in tokenizer.get_vocab() if len(one) == 1 and one not in tokenizer.all_special_tokens

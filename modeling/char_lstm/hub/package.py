@@ -11,18 +11,20 @@ from ..corpus.sequences import ROWS_AT_ONCE
 from ..errors import PublishError
 from ..files import replaced_folder
 from ..items import FILE as ITEMS
-from ..loading import checkpoint_folder, load, weight_files
+from ..loading import load, weight_files
 from ..novelty import NoveltyIndex
 from ..novelty_books import FILE as BOOKS
 from ..novelty_books import LARGEST, BookIndex
 from ..paths import PACKAGE, PRETRAINED
 from ..training.checkpoints import read_record
 from ..training.evaluation import evaluate_folder
+from ..training.trainer import SAMPLES
 from .arguments import PackageArguments
 from .cards import model_card
 
 EVALUATION = "evaluation.json"
-FROM_THE_RUN = ("tokenizer.json", "tokenizer_config.json", EVALUATION, "samples.json", "loss.png")
+FROM_THE_RUN = ("tokenizer.json", "tokenizer_config.json", EVALUATION, "loss.png")
+IF_IT_HAS = (SAMPLES, ITEMS, BOOKS)  # a run of no epoch has no samples
 MOST_MOVED = 0.001  # nats a character, between float32 and float16
 
 
@@ -46,11 +48,9 @@ def package(args: PackageArguments) -> None:
         model.save_pretrained(unfinished)
         for name in FROM_THE_RUN:
             shutil.copy(run / name, unfinished)
-        if (run / ITEMS).exists():
-            shutil.copy(run / ITEMS, unfinished)
-        if settings.get("init_from"):
-            for books in checkpoint_folder(settings["init_from"], None).glob(BOOKS):
-                shutil.copy(books, unfinished)
+        for name in IF_IT_HAS:
+            if (run / name).exists():
+                shutil.copy(run / name, unfinished)
         if args.dataset:  # of another library, its own index takes the place of the base's
             novelty_index(args.dataset, settings["train_split"]).save(unfinished)
         if args.weights_dtype == "float16":

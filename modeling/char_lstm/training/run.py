@@ -1,6 +1,7 @@
 """A training run, from a recipe to a model in its output folder."""
 
 import logging
+import shutil
 from contextlib import closing
 from pathlib import Path
 
@@ -9,7 +10,9 @@ from accelerate.utils import set_seed
 from ..errors import TrainingError
 from ..files import replaced_files, write_json
 from ..items import save_items
+from ..loading import checkpoint_folder
 from ..modeling_char_lstm import CharLstmForCausalLM
+from ..novelty_books import FILE as BOOKS
 from ..tokenization_char_lstm import end_of_item
 from .checkpoints import (
     RUN_RECORD,
@@ -43,6 +46,8 @@ def train(recipe: Recipe) -> CharTrainer:
         reading = recipe.reading(recipe)
         model = load_to_tune(recipe, reading.tokenizer) if recipe.init_from else make_model(recipe, reading.tokenizer)
         checkpoint = claim(recipe, reading.corpus)
+        if recipe.init_from and recipe.should_save:
+            keep_books(recipe)
     if recipe.learning_rate_grid:
         keep_choice(recipe, model)
     held_out = reading.held_out_rows()
@@ -70,6 +75,12 @@ def train(recipe: Recipe) -> CharTrainer:
     if recipe.should_save:
         save_result(trainer)
     return trainer
+
+
+def keep_books(recipe: Recipe) -> None:
+    """Copies the index of the books that the model to start from has read, if it has one, into the output folder."""
+    for books in checkpoint_folder(str(recipe.init_from), None).glob(BOOKS):
+        shutil.copy(books, str(recipe.output_dir))
 
 
 def keep_choice(recipe: Recipe, model: CharLstmForCausalLM) -> None:

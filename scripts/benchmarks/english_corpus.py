@@ -1,6 +1,6 @@
 """The corpus of the base model `english`: a folder of books, mixed.
 
-    python scripts/english_corpus.py --books texts/english texts/english_extra --output_dir data/english
+    python -m scripts.benchmarks.english_corpus --books texts/english texts/english_extra --output_dir data/english
     char-lstm train --config english --dataset data/english --output_dir runs/english
 
 The books come in random order: every other one in the assignment's form, the rest by turns with a typewriter's quotes

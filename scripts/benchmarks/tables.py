@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
+from char_lstm import generate_text, load_decoder
 from char_lstm.paths import CHECKOUT, PRETRAINED, RESULTS
 
 from .common import CELLS
@@ -16,9 +17,11 @@ FORMATS = {"parameters": ",", "steps": ",", "epochs": ".3g", "seconds": ".0f"}  
 FORMATS["processor_seconds"] = FORMATS["seconds"]
 MODELS = {
     "alice": "the assignment",
+    "alice_english": "`english`, tuned on *Alice*",
     "alice_best": "distilled from two teachers and an n-gram model",
     "alice_gru": "the assignment with a GRU",
     "alice_rnn": "the assignment with a plain RNN",
+    "english": "a base to start from: it has read in 95 other books",
     "intents": "names the intent of a request, of 13",
 }
 
@@ -186,6 +189,17 @@ def names_table() -> str:
     return table("model | parameters | nats per character | seconds", rows)
 
 
+def languages_table() -> str:
+    """Each language beside the best of the file compressors."""
+    results, rows = results_of("languages"), []
+    for name, row in zip(results["figures"], results["languages"].values(), strict=True):
+        bits = row["compressed_bits_per_char"]
+        best = min(bits, key=bits.get)
+        rows.append([name, row["alphabet"], *formatted(row, "seconds", "bits_per_char"), f"{bits[best]:.3f} ({best})"])
+    header = "language | alphabet | seconds | bits per character | the best of gzip, bz2 and xz"
+    return table(header, rows, results["machine"])
+
+
 def temperatures_table() -> str:
     """The beginning of what one seed writes at each temperature, and how much is new over all seeds."""
     rows = (
@@ -193,6 +207,12 @@ def temperatures_table() -> str:
         for temperature, row in results_of("temperatures")["sheet"].items()
     )
     return table("temperature | new | longest copy | the first 80 of 500 characters, seed 0", rows)
+
+
+def side_by_side() -> str:
+    """What one book's model writes from one seed, and what the model that had read others before does."""
+    written = {name: generate_text(*load_decoder(PRETRAINED / name), seed=7) for name in ("alice", "alice_english")}
+    return table("model | writes", ([f"`{name}`", beginning(text, 300)] for name, text in written.items()))
 
 
 def watch_it_learn() -> str:
@@ -267,7 +287,9 @@ TABLES = {
     "adaptation": adaptation_table,
     "shakespeare": shakespeare_table,
     "names": names_table,
+    "languages": languages_table,
     "temperatures": temperatures_table,
+    "side by side": side_by_side,
     "watch it learn": watch_it_learn,
     "onnx": onnx_table,
     "intents": intents_table,

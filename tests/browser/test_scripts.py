@@ -104,7 +104,7 @@ def test_a_line_of_a_script_without_spaces_is_broken_between_letters(page, inspe
 
 def sheet(page, text: str, spans: list) -> None:
     html, css, js = ((ROOT / f"space/sheet.{kind}").read_text() for kind in ("html", "css", "js"))
-    novelty = {"spans": spans, "share_new": 0.5, "longest_copy": 20, "shortest": 20}
+    novelty = {"spans": spans, "book_spans": [], "share_new": 0.5, "longest_copy": 20, "shortest": 20}
     props = json.dumps({"value": text, "prompt": "", "novelty": novelty})
     page.set_content(f"<style>{css}</style><div>{html}</div>")
     page.evaluate(f"(function (element, props, watch) {{{js}}})(document.querySelector('div'), {props}, () => {{}})")

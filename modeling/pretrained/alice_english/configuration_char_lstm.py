@@ -1,0 +1,1 @@
+../../char_lstm/configuration_char_lstm.py

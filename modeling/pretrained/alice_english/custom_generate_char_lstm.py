@@ -1,0 +1,1 @@
+../../char_lstm/custom_generate_char_lstm.py

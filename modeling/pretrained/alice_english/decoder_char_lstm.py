@@ -1,0 +1,1 @@
+../../char_lstm/decoder_char_lstm.py

@@ -1,0 +1,1 @@
+../../char_lstm/generation_char_lstm.py

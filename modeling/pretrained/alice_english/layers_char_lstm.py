@@ -1,0 +1,1 @@
+../../char_lstm/layers_char_lstm.py

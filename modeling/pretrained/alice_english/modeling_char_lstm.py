@@ -1,0 +1,1 @@
+../../char_lstm/modeling_char_lstm.py

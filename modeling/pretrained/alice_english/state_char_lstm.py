@@ -1,0 +1,1 @@
+../../char_lstm/state_char_lstm.py

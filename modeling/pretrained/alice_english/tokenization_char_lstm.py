@@ -1,0 +1,1 @@
+../../char_lstm/tokenization_char_lstm.py

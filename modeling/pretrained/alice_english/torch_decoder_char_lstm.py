@@ -1,0 +1,1 @@
+../../char_lstm/torch_decoder_char_lstm.py

@@ -1,0 +1,1 @@
+../../char_lstm/weights_char_lstm.py

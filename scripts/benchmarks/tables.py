@@ -287,7 +287,6 @@ TABLES = {
     "adaptation": adaptation_table,
     "shakespeare": shakespeare_table,
     "names": names_table,
-    "languages": languages_table,
     "temperatures": temperatures_table,
     "side by side": side_by_side,
     "watch it learn": watch_it_learn,

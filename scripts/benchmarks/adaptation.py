@@ -6,7 +6,7 @@ from char_lstm import load
 from char_lstm.paths import PRETRAINED
 from char_lstm.training.evaluation import evaluate
 
-MODELS = ("alice_english", "alice_best", "alice", "alice_gru", "alice_rnn")
+MODELS = ("english", "alice_english", "alice_best", "alice", "alice_gru", "alice_rnn")
 
 
 def measure(dataset: str) -> dict:

@@ -62,8 +62,8 @@ MUTATIONS = [
     Mutation(
         "a stream's readers all read the same blocks",
         "char_lstm.corpus.stream:TextStream.rows",
-        "is_own = has_files or (place + block) % self.readers == start.reader",
-        "is_own = True",
+        "has_files or (place + block) % self.readers == start.reader",
+        "True",
         "tests/corpus/test_stream.py::test_every_sentence_is_read_once_by_all_readers_together",
     ),
     Mutation(
@@ -90,8 +90,8 @@ MUTATIONS = [
     Mutation(
         "a stream remembers what its workers have read, not what was used",
         "char_lstm.corpus.stream:TextStream.note",
-        "        self.places.append(place)\n",
-        "",
+        'self.places.append(batch.pop("place"))',
+        'batch.pop("place")',
         "tests/corpus/test_stream.py::test_a_stream_goes_on_with_the_same_batches_after_a_stop",
     ),
     Mutation(

@@ -141,6 +141,13 @@ def test_a_model_that_began_from_another_carries_the_index_of_its_text_and_that_
     assert "always found" in ModelCard.load(tmp_path / "mine" / "README.md").text
 
 
+def test_a_run_that_ended_as_it_began_has_no_samples_and_is_packaged(run, tmp_path):
+    (run / "samples.json").unlink()
+    cli.run("package", ["--run", str(run), "--output_dir", str(tmp_path / "mine")])
+    assert not (tmp_path / "mine" / "samples.json").exists()
+    assert load(tmp_path / "mine")
+
+
 def test_the_card_shows_a_sample_at_each_temperature_and_how_new_it_is(run, tmp_path, story):
     corpus = DatasetDict({"train": Dataset.from_dict({"text": [story.lower()]})})
     corpus.save_to_disk(tmp_path / "corpus")

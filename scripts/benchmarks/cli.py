@@ -10,6 +10,8 @@ measure, but makemore's transformer in `names`.
     python scripts/benchmark.py adaptation --dataset data/alice --json scripts/results/adaptation.json
     python scripts/benchmark.py names --text names.txt --json scripts/results/names.json
     python scripts/benchmark.py base --base english --text texts --json scripts/results/base.json
+    python scripts/benchmark.py forms --text texts/english texts/english_extra --json scripts/results/forms.json
+    python scripts/benchmark.py pairs
     python scripts/benchmark.py tables
 
 Each writes a JSON with the machine it ran on, and a PNG beside it; `tables` makes the tables of README and docs
@@ -37,6 +39,8 @@ VERBS = {
     "languages": "ten languages of ten scripts, beside file compressors on the same text",
     "temperatures": "what Alice writes at temperatures from 0.2 to 1.2, and how much of it is new",
     "base": "a base model alone, tuned on texts of 10 KB to 1 MB, and beside models from scratch",
+    "forms": "one base for texts as they are and in the assignment's form, or two",
+    "pairs": "pairs of texts by two models, mixed, and the count of readers' votes",
     "names": "makemore's held-out names by the recipe `names`",
     "adaptation": "nats per character of each model if it remembers what it has read of the test split so far",
     "quality": "nats per character on the test split, beside an n-gram model and a transformer of the same size",
@@ -58,11 +62,13 @@ def main() -> None:
     verbs.choices["quality"].add_argument("--minutes", type=float, default=10, help="the transformer's training time")
     verbs.choices["variants"].add_argument("--text", required=True, help="the text that all of them learn")
     verbs.choices["languages"].add_argument("--text", required=True, help="a folder of texts: fr.txt, ru.txt ...")
+    verbs.choices["pairs"].add_argument("--votes", nargs="+", help="of each reader: A or B for each pair")
     verbs.choices["names"].add_argument("--text", required=True, help="makemore's names.txt")
     verbs.choices["base"].add_argument("--base", required=True, help="the model to start from")
     verbs.choices["base"].add_argument("--text", required=True, help="the folder of the texts")
     verbs.choices["base"].add_argument("--rows", nargs="+", help="rows whose names contain one of these; default: all")
     verbs.choices["base"].add_argument("--minutes", type=float, help="of a model from scratch; default: as the tuned")
+    verbs.choices["forms"].add_argument("--text", type=Path, nargs="+", required=True, help="the folders of the books")
     verbs.choices["variants"].add_argument("--table", required=True, help="which table of variants.yaml")
     verbs.add_parser("tables", help="make the tables of README and docs from the committed results")
     options = vars(parser.parse_args())
@@ -74,7 +80,7 @@ def main() -> None:
     verb = options.pop("verb")
     benchmark = import_module(f".{verb}", __package__)
     path = options.pop("json") or RESULTS / f"{options.get('table', verb)}.json"
-    if "text" in options:  # long: it writes row by row
+    if {"text", "votes"} & options.keys():  # it reads what stands there already
         options["json_path"] = path
     results = benchmark.measure(**options)
     results = {"machine": machine(), **results}

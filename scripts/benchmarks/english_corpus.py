@@ -12,6 +12,7 @@ import argparse
 import logging
 import random
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from datasets import DatasetDict
@@ -51,6 +52,20 @@ def in_form(number: int, text: str) -> str:
     return fold(text) if number % 2 else text if number % 4 else text.translate(TYPEWRITER)
 
 
+def mix_books(books: list[str], held_out: list[str], form: Callable[[int, str], str], output_dir: str | Path) -> None:
+    """Writes a corpus of the books, each in the form that its number gives it; the test split is the last tenth of each
+    book held out."""
+    learnt = [form(number, text) for number, text in enumerate(books)]
+    tests = [form(number, text[-len(text) // 10 :]) for number, text in enumerate(held_out)]
+    tokenizer = build_tokenizer(learnt, lowercase=False, strip_punctuation=False)
+    rows = cut_rows("".join(learnt), MAX_LENGTH, "packed")
+    end = int(len(rows) * (1 - VALIDATION))
+    splits = {"train": rows[:end], "validation": rows[end:], "test": cut_rows("".join(tests), MAX_LENGTH, "packed")}
+    corpus = DatasetDict({name: encoded_rows(rows, tokenizer, MAX_LENGTH) for name, rows in splits.items()})
+    corpus.save_to_disk(output_dir)
+    tokenizer.save_pretrained(output_dir)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--books", type=Path, nargs="+", required=True, help="folders of texts in UTF-8")
@@ -58,15 +73,7 @@ def main() -> None:
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     books, held_out = read_books(options.books)
-    learnt = [in_form(number, text) for number, text in enumerate(books)]
-    tests = [in_form(number, text[-len(text) // 10 :]) for number, text in enumerate(held_out)]
-    tokenizer = build_tokenizer(learnt, lowercase=False, strip_punctuation=False)
-    rows = cut_rows("".join(learnt), MAX_LENGTH, "packed")
-    end = int(len(rows) * (1 - VALIDATION))
-    splits = {"train": rows[:end], "validation": rows[end:], "test": cut_rows("".join(tests), MAX_LENGTH, "packed")}
-    corpus = DatasetDict({name: encoded_rows(rows, tokenizer, MAX_LENGTH) for name, rows in splits.items()})
-    corpus.save_to_disk(options.output_dir)
-    tokenizer.save_pretrained(options.output_dir)
+    mix_books(books, held_out, in_form, options.output_dir)
 
 
 if __name__ == "__main__":

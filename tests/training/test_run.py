@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import platform
 import shlex
 import shutil
 import signal
@@ -644,3 +645,27 @@ def test_tuning_uses_the_dropouts_that_were_asked_for(finished, corpus, tmp_path
     dropouts = ("--input_dropout", "0.3", "--hidden_dropout", "0")
     model, _ = load(run(corpus, tmp_path, "--init_from", str(finished), *dropouts, "--max_steps", "1"))
     assert (model.model.input_dropout.p, model.model.hidden_dropout.p) == (0.3, 0)
+
+
+FAULTS = """
+import resource, torch
+from char_lstm.training.run import reuse_freed_memory
+{}
+faults = []
+for step in range(8):
+    torch.ones(10_000_000)  # 40 MB, which the next step needs again
+    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+print(faults[-1] - faults[3])
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another allocator")
+def test_a_step_takes_the_memory_that_the_one_before_freed():
+    def faults(prepared: str) -> int:
+        run = subprocess.run(
+            [sys.executable, "-c", FAULTS.format(prepared)], capture_output=True, text=True, check=True
+        )
+        return int(run.stdout)
+
+    assert faults("") > 1000  # pages that the system has to clear anew
+    assert faults("reuse_freed_memory()") < 100

@@ -1,6 +1,8 @@
 """A training run, from a recipe to a model in its output folder."""
 
+import ctypes
 import logging
+import platform
 import shutil
 from contextlib import closing
 from pathlib import Path
@@ -31,6 +33,8 @@ from .tuning import choose_length, suggest_base
 
 logger = logging.getLogger("train")
 
+MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1  # parameters of glibc's mallopt
+
 
 def train(recipe: Recipe) -> CharTrainer:
     """Trains by a recipe and leaves the model in its output folder."""
@@ -39,6 +43,7 @@ def train(recipe: Recipe) -> CharTrainer:
             f"{recipe.n_gpu} GPUs need one process each: torchrun --nproc_per_node {recipe.n_gpu} scripts/train.py "
             "with the same arguments; or choose one of them: CUDA_VISIBLE_DEVICES=0"
         )
+    reuse_freed_memory()
     if recipe.suggest_base and not last_whole_checkpoint(Path(str(recipe.output_dir))):
         suggest_base(recipe)
     set_seed(recipe.seed)
@@ -75,6 +80,15 @@ def train(recipe: Recipe) -> CharTrainer:
     if recipe.should_save:
         save_result(trainer)
     return trainer
+
+
+def reuse_freed_memory() -> None:
+    """Has glibc keep for the next step what one step frees: by default it hands large tensors back to the system, which
+    clears each page anew."""
+    if platform.libc_ver()[0] == "glibc":
+        allocator = ctypes.CDLL(None)
+        allocator.mallopt(MMAP_THRESHOLD, 2**30)  # bytes
+        allocator.mallopt(TRIM_THRESHOLD, 2**31 - 1)
 
 
 def keep_books(recipe: Recipe) -> None:

@@ -189,6 +189,17 @@ def names_table() -> str:
     return table("model | parameters | nats per character | seconds", rows)
 
 
+def languages_table() -> str:
+    """Each language beside the best of the file compressors."""
+    results, rows = results_of("languages"), []
+    for name, row in zip(results["figures"], results["languages"].values(), strict=True):
+        bits = row["compressed_bits_per_char"]
+        best = min(bits, key=bits.get)
+        rows.append([name, row["alphabet"], *formatted(row, "seconds", "bits_per_char"), f"{bits[best]:.3f} ({best})"])
+    header = "language | alphabet | seconds | bits per character | the best of gzip, bz2 and xz"
+    return table(header, rows, results["machine"])
+
+
 def temperatures_table() -> str:
     """The beginning of what one seed writes at each temperature, and how much is new over all seeds."""
     rows = (
@@ -276,6 +287,7 @@ TABLES = {
     "adaptation": adaptation_table,
     "shakespeare": shakespeare_table,
     "names": names_table,
+    "languages": languages_table,
     "temperatures": temperatures_table,
     "side by side": side_by_side,
     "watch it learn": watch_it_learn,

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 STEPS = shlex.split("""
     --hidden_size 16 --row_length 60 --input_dropout 0 --hidden_dropout 0 --max_steps 20 --learning_rate 1e-2
     --per_device_eval_batch_size 4 --save_strategy steps --save_steps 3 --save_total_limit 20 --report_to none
-    --disable_tqdm true --use_cpu true
+    --disable_tqdm true
 """)
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 TWO_OF_8, ONE_OF_16 = (["--per_device_train_batch_size", size] for size in ("8", "16"))

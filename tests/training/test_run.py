@@ -669,3 +669,24 @@ def test_a_step_takes_the_memory_that_the_one_before_freed():
 
     assert faults("") > 1000  # pages that the system has to clear anew
     assert faults("reuse_freed_memory()") < 100
+
+
+def test_a_folder_that_another_process_trains_into_is_left_alone(corpus, tmp_path, capsys):
+    unfinished = tmp_path / "checkpoint-1"  # which the other process may be writing
+    unfinished.mkdir()
+    other = "import filelock, sys; lock = filelock.FileLock(sys.argv[1]); lock.acquire(); print(flush=True); input()"
+    command = [sys.executable, "-c", other, str(tmp_path / checkpoints.LOCK)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()  # it holds the folder
+        message = refused(capsys, corpus, tmp_path)
+        process.communicate(b"\n")
+    assert f"another process is training into {tmp_path}" in message
+    assert unfinished.exists()
+    assert not (tmp_path / checkpoints.RUN_RECORD).exists()
+
+
+def test_processes_that_know_nothing_of_each_other_train_nothing(corpus, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")  # srun --ntasks 2 char-lstm train
+    message = refused(capsys, corpus, tmp_path / "run")
+    assert "one of 2 processes (SLURM_STEP_NUM_TASKS), but they are not connected" in message
+    assert not (tmp_path / "run").exists()

@@ -11,6 +11,7 @@ from typing import Any
 
 from accelerate import PartialState
 from datasets import DatasetDict
+from filelock import FileLock, Timeout
 from safetensors.torch import load_model, save_model
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from transformers import TrainerCallback
@@ -22,12 +23,37 @@ from ..paths import local_model
 logger = logging.getLogger("train")
 
 RUN_RECORD = "run.json"  # what this output folder is the result of
+LOCK = ".lock"  # held by the process that trains into this output folder
 COMPLETE = "complete.json"  # written into a checkpoint after its last file: name and size of each
 AVERAGE = "average.safetensors"  # the averaged weights in a checkpoint
 UNRECORDED = {  # settings that another machine may have otherwise
     *("output_dir", "logging_dir", "run_name", "disable_tqdm", "report_to", "resume_from_checkpoint", "config"),
-    *("suggest_base", "push_to_hub", "hub_model_id", "hub_private_repo", "tf32", "dataloader_pin_memory"),
+    *("suggest_base", "push_to_hub", "hub_model_id", "hub_private_repo", "tf32", "dataloader_pin_memory", "use_cpu"),
 }
+
+
+@contextmanager
+def sole_run(output_dir: Path) -> Iterator[None]:
+    """Keeps other runs out of an output folder until this one has ended, however it ends.
+
+    Raises:
+        TrainingError: another process is training into it.
+    """
+    output_dir.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(output_dir / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise TrainingError(
+            f"another process is training into {output_dir}: wait for its end, or choose another --output_dir"
+        ) from error
+    try:
+        yield
+    finally:
+        (output_dir / LOCK).unlink()
+        lock.release()
+        if not any(output_dir.iterdir()):  # the run was refused
+            output_dir.rmdir()
 
 
 def claim(recipe: Any, corpus: DatasetDict) -> Path | None:
@@ -81,7 +107,7 @@ def fingerprint(corpus: DatasetDict) -> str:
 def _differences(old: dict, new: dict) -> list[str]:
     if old["data"] != new["data"]:
         return [f"its data differ (sha256 {old['data'][:12]}, now {new['data'][:12]})"]
-    names = sorted(old["settings"].keys() | new["settings"].keys())
+    names = sorted((old["settings"].keys() | new["settings"].keys()) - UNRECORDED)
     pairs = [(name, old["settings"].get(name), new["settings"].get(name)) for name in names]
     return [f"{name} was {before}, now {now}" for name, before, now in pairs if before != now]
 

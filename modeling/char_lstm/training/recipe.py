@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ SIZES = ("cell_type", "embedding_size", "hidden_size", "num_hidden_layers")
 LARGE_ALPHABET = 300  # tokens; one-hot, a model of 300 has 5.1 MB and one of 3000 has 54, embedded 4.1 and 8.3
 EMBEDDING_SIZE = 128  # for a large alphabet
 DROPOUTS = ("input_dropout", "hidden_dropout", "output_dropout", "locked_dropout")
+# Where launchers say how many processes they have started.
+LAUNCHED = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
 
 logger = logging.getLogger("train")
 
@@ -39,13 +42,25 @@ class Recipe(  # type: ignore[misc]  # report_to: one name here, several in the 
     def __post_init__(self):
         if self.tf32 is None and is_torch_tf32_available():
             self.tf32 = True  # products of 10-bit fractions, summed in float32: cuDNN's layers use them in any case
-        if self.bf16 and not torch.accelerator.is_available():
-            self.use_cpu = True  # the library wants to be told
+        if not torch.accelerator.is_available():
+            self.use_cpu = True  # the library wants to be told, to connect several processes
         super().__post_init__()
+        check_connected(self.world_size)
         self.dataloader_pin_memory &= self.device.type == "cuda"
         if self.learning_rate_grid:
             self.learning_rate_grid = [float(rate) for rate in self.learning_rate_grid]  # YAML takes 5e-4 for a text
         self.reading = reading_of(self)
+
+
+def check_connected(world_size: int) -> None:
+    """Raises TrainingError if this is one of several processes that know nothing of each other: each would train a
+    model of its own, into one folder."""
+    for name in LAUNCHED:
+        if int(os.environ.get(name) or 1) > max(world_size, 1):
+            raise TrainingError(
+                f"this is one of {os.environ[name]} processes ({name}), but they are not connected: "
+                "start them with torchrun or accelerate launch"
+            )
 
 
 def model_config(recipe, tokenizer: PreTrainedTokenizerFast, **more: Any) -> CharLstmConfig:

@@ -4,7 +4,7 @@ import ctypes
 import logging
 import platform
 import shutil
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 from accelerate.utils import set_seed
@@ -24,6 +24,7 @@ from .checkpoints import (
     last_whole_checkpoint,
     read_record,
     reporting_failed_write,
+    sole_run,
 )
 from .models import load_to_tune, make_model
 from .precision import say_whether_bfloat16_helps
@@ -44,6 +45,12 @@ def train(recipe: Recipe) -> CharTrainer:
             "with the same arguments; or choose one of them: CUDA_VISIBLE_DEVICES=0"
         )
     reuse_freed_memory()
+    with sole_run(Path(str(recipe.output_dir))) if recipe.should_save else nullcontext():
+        return train_alone(recipe)
+
+
+def train_alone(recipe: Recipe) -> CharTrainer:
+    """Trains by a recipe whose output folder no other run uses."""
     if recipe.suggest_base and not last_whole_checkpoint(Path(str(recipe.output_dir))):
         suggest_base(recipe)
     set_seed(recipe.seed)

@@ -172,6 +172,13 @@ def base_table() -> str:
     return "\n\n".join([table(header, rows, results["machine"]), *speeds])
 
 
+def pairs_table() -> str:
+    """How many of the pairs each reader decided for the model that was tuned from the base."""
+    results = results_of("pairs")
+    rows = ([reader, f"{figure} of {len(results['pairs'])}"] for reader, figure in results["figures"].items())
+    return table("| `alice_english` is preferred to `alice_best` in", rows)
+
+
 def shakespeare_table() -> str:
     """How well and how soon another text is learnt."""
     shown = ("epochs", "seconds", "nats_per_char", "bits_per_char")
@@ -285,6 +292,7 @@ TABLES = {
     "memory": memory_table,
     "quality": quality_table,
     "adaptation": adaptation_table,
+    "pairs": pairs_table,
     "shakespeare": shakespeare_table,
     "names": names_table,
     "languages": languages_table,

@@ -2,6 +2,7 @@
 
 import math
 import re
+from itertools import pairwise
 
 import pytest
 
@@ -62,7 +63,8 @@ def show(chromium):
         page.on("console", lambda message: message.type == "error" and trouble.append(message.text))
         page.on("pageerror", lambda error: trouble.append(str(error)))
         page.add_init_script("""window.asked = [];
-            for (const name of ["fork", "want-connectivity"]) addEventListener(name, e => asked.push([name, e.detail]));""")
+            for (const name of ["fork", "want-connectivity"])
+                addEventListener(name, ({detail}) => asked.push([name, detail]));""")
         page.route("**/*", lambda route: route.fulfill(body=render_page(record(**changes)), content_type="text/html"))
         page.goto("http://page.test/")
         pages.append(page)
@@ -269,7 +271,7 @@ def test_a_cell_colours_the_whole_text_and_shows_its_strongest_passages(show):
 def test_headings_come_in_order(show):
     levels = show().locator("h1, h2, h3, h4").evaluate_all("all => all.map(heading => +heading.tagName[1])")
     assert levels[0] == 1
-    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after <= before + 1 for before, after in pairwise(levels))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

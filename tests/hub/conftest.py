@@ -3,6 +3,8 @@
 import hashlib
 import json
 import shutil
+import sys
+from types import ModuleType
 
 import pytest
 from datasets import load_from_disk
@@ -61,11 +63,26 @@ def space(packaged, tmp_path, monkeypatch):
     (folder / "__pycache__" / "app.pyc").touch()
     (folder / "app.py").write_text(APP)
     (folder / "README.md").write_text(HEADER)
+    (folder / "agents.md").write_text("USER/SPACE answers at https://USER-SPACE.hf.space")
     (folder / "requirements.txt").write_text("torch>=2.6\n")
     monkeypatch.setattr(assemble, "in_checkout", lambda *_: folder)
     shutil.copytree(packaged, tmp_path / "pretrained" / "alice_rnn")
     monkeypatch.setattr(assemble, "PRETRAINED", tmp_path / "pretrained")
     return folder
+
+
+@pytest.fixture
+def page(monkeypatch):
+    """A page that is made at once, of a model's weights and one line."""
+
+    def make_page(model_dir, output):
+        output.mkdir()
+        shutil.copy(model_dir / "model.safetensors", output)
+        (output / "index.html").write_text(f"{model_dir.name} writes")
+
+    module = ModuleType("char_lstm.page")
+    module.make_page = make_page
+    monkeypatch.setitem(sys.modules, "char_lstm.page", module)
 
 
 @pytest.fixture

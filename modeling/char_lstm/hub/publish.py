@@ -19,7 +19,7 @@ from .assemble import assemble
 from .checks import check
 from .repo import Repo, card_of, check_ids, explained, retried
 
-MAY_COST = "A Gradio Space may need a paid plan (the Hub then answers 402); a page that costs nothing: --static_space_id USER/NAME"
+MAY_COST = "A Gradio Space may need a paid plan (the Hub answers 402); --static_space_id publishes a page for free."
 
 
 def publish(args: PublishArguments) -> None:

@@ -38,10 +38,11 @@ function describe({spans, book_spans, shortest, longest_copy}) {
 }
 
 function draw() {
-  const {value: text, prompt, novelty, link, heading} = props;
+  const {value: text, prompt, note, novelty, remark, link, heading} = props;
   show("heading", heading);
   show("prompt", prompt);
-  $("note").hidden = !props.changed;
+  show("note", note);
+  show("remark", remark);
   $("text").replaceChildren(...pieces(text, novelty ? marked(novelty) : []));
   $("count").textContent = text ? `${[...text].length} characters` : "";
   $("verdict").hidden = !novelty;
@@ -62,6 +63,6 @@ $("copy").addEventListener("click", async () => {
   $("copy").textContent = "Copied";
   setTimeout(() => { $("copy").textContent = "Copy"; }, 1500);
 });
-watch(["value", "prompt", "changed", "link", "novelty", "heading"], draw);
+watch(["value", "prompt", "note", "remark", "link", "novelty", "heading"], draw);
 draw();
 }

@@ -40,9 +40,7 @@ def visit(chromium, url):
         page.on("request", lambda request: elsewhere(request.url) and trouble.append(request.url))
         page.goto(f"{url}/{query}")
         page.wait_for_function("document.querySelector('.sheet')")
-        page.wait_for_function(
-            "document.querySelector('.sheet .count').textContent && document.querySelector('#write')"
-        )
+        page.locator("#write").wait_for()
         return page
 
     yield open_page
@@ -167,16 +165,17 @@ def test_the_address_writes_the_same_text_again_and_the_button_another(visit):
     assert finished(page) != text
 
 
-@pytest.mark.parametrize(("field", "value"), [("Seed", "-5"), ("Characters", "99999")])
-def test_a_number_out_of_range_is_said_in_words_and_the_text_stays(visit, field, value):
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [("Seed", "-5", "The seed is -5"), ("Characters", "99999", "99999 characters were asked for")],
+)
+def test_a_number_out_of_range_is_said_in_words_and_the_text_stays(visit, field, value, says):
     page = visit()
     text = page.locator(".sheet .text").first.text_content()
     page.get_by_role("button", name="Settings").click()
     page.get_by_label(field).first.fill(value)
     page.locator("#write").click()
-    page.get_by_text(
-        f"{value} characters were asked for" if field == "Characters" else f"The seed is {value}"
-    ).wait_for()
+    page.get_by_text(says).wait_for()
     assert page.locator(".sheet .text").first.text_content() == text
 
 
@@ -336,7 +335,6 @@ def test_markup_in_a_prompt_and_in_a_text_is_shown_and_never_becomes_part_of_the
 def test_markup_in_a_link_never_becomes_part_of_the_page(visit):
     page = visit(query=f"?{urlencode({'model': MARKUP, 'prompt': MARKUP, 'temperature': MARKUP, 'seed': 7})}")
     page.wait_for_function("document.querySelector('.sheet .count').textContent === '500 characters'")
-    assert page.get_by_label(
-        "Alice, one book: the assignment"
-    ).first.is_checked()  # what a link says amiss is left as it was
+    # what a link says amiss is left as it was
+    assert page.get_by_label("Alice, one book: the assignment").first.is_checked()
     assert not is_injected(page)

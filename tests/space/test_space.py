@@ -259,10 +259,12 @@ class TestSheet:
     def written(self, model="alice", stop_after=None, **asked) -> tuple[str, writing.Run]:
         """A text of the page, stopped after so many updates."""
         writes = writing.generate("Alice was", model, 0.7, 4, 0.9, 12, run=(run := writing.Run()), **asked)
-        for count, text in enumerate(writes, 1):
-            if count == stop_after:
+        texts = []
+        for text in writes:
+            texts.append(text)
+            if len(texts) == stop_after:
                 run.stopped.set()
-        return text, run
+        return texts[-1], run
 
     def test_it_shows_the_prompt_as_the_model_reads_it(self):
         sheet, *_ = sheets.begin_text("“Off with her!”", "alice", 12, 500, None)

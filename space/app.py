@@ -143,7 +143,7 @@ def look_tab():
         with gr.Column(scale=1, min_width=220):
             model = model_radio()
             read = gr.Button("Read it", variant="primary")
-    shown = sheets.component(inspector.HTML, inspector.CSS, inspector.JS, label="Inspection")
+    shown = sheets.new_component("inspector", label="Inspection")
     read.click(reading.stream_inspection, [text, model], shown, api_visibility="private", **READING)
     gr.api(**endpoint(reading.inspect), **READING)
     return text, model, shown

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 import gradio as gr
 
 import models
-from char_lstm import measure_novelty, normalise
+from char_lstm import measure_novelty, normalise, page
 from char_lstm.items import hash_item
 from writing import Run, lines_of, seed_or_drawn
 
@@ -17,13 +17,16 @@ FIELDS = ("prompt", "model", "temperature", "top_k", "top_p", "seed", "max_new_t
 
 def new_sheet(label: str, heading: str | None = None) -> gr.HTML:
     """The component. Its value is the text; its other properties come from `blank_sheet` and `mark_copies`."""
-    files = [(HERE / f"sheet.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")]
-    return component(*files, value="", label=label, heading=heading, prompt="", changed=False, link=None, novelty=None)
+    return new_component(
+        "sheet", value="", label=label, heading=heading, prompt="", changed=False, link=None, novelty=None
+    )
 
 
-def component(html: str, css: str, js: str, **properties) -> gr.HTML:
-    """An element of the page with nothing in it yet, drawn by files of ours."""
-    return gr.HTML(html_template=html, css_template=css, js_on_load=js, apply_default_css=False, **properties)
+def new_component(name: str, **properties) -> gr.HTML:
+    """A component of `char_lstm.page` with nothing in it yet."""
+    files = page.component(name)
+    looks = {"html_template": files["html"], "css_template": files["css"], "js_on_load": files["js"]}
+    return gr.HTML(**looks, apply_default_css=False, **properties)
 
 
 def blank_sheet(prompt: str, model: str, link: str | None = None) -> dict:

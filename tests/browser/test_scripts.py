@@ -5,9 +5,10 @@ import json
 import pytest
 
 from char_lstm import build_tokenizer
-from char_lstm.inspection.page import inspector_data, render_page
+from char_lstm.inspection.page import inspector_data
+from char_lstm.page import component
+from char_lstm.page.offline import render_page
 from char_lstm.tokenization_char_lstm import END_OF_ITEM
-from tests.conftest import ROOT
 
 pytestmark = pytest.mark.browser
 
@@ -103,7 +104,7 @@ def test_a_line_of_a_script_without_spaces_is_broken_between_letters(page, inspe
 
 
 def sheet(page, text: str, spans: list) -> None:
-    html, css, js = ((ROOT / f"space/sheet.{kind}").read_text() for kind in ("html", "css", "js"))
+    html, css, js = component("sheet").values()
     novelty = {"spans": spans, "book_spans": [], "share_new": 0.5, "longest_copy": 20, "shortest": 20}
     props = json.dumps({"value": text, "prompt": "", "novelty": novelty})
     page.set_content(f"<style>{css}</style><div>{html}</div>")

@@ -1,7 +1,5 @@
-// Draws an inspection into `element`. Runs as the body of a function of `element`, `props` and `watch`: `props.value`
-// is what `inspector_data` yields, as JSON (a page framework has less to do when it watches a string), or null;
-// `watch("value", f)` calls f whenever it has changed.
-"use strict";
+// Draws an inspection.
+export function mount(element, props, watch) {
 const $ = name => element.querySelector("." + name);
 const SIGNS = {" ": "␣", "\n": "↵", "\t": "⇥", "\ufdd0": "∎", "\uffff": "∅"};
 const NAMES = {" ": "space", "\n": "line end", "\t": "tab", "\ufdd0": "end", "\uffff": "pad", "\u200c": "non-joiner", "\u200d": "joiner"};
@@ -24,7 +22,7 @@ const GATES = {  // one sentence on all the cells; of(gate, what) says what shar
   gru: of => `the update gates kept ${of("update", "the past")}, and the reset gates let the new content see ${of("reset", "it")}`,
 };
 const RULE = {lstm: " state = forget × past state + input × candidate.", gru: " state = update × past state + (1 − update) × candidate."};
-const SIGNED = {state: true, candidate: true};  // the others are gates in 0..1, tinted around a half
+const SIGNED = {state: true, hidden: true, candidate: true};  // the others are gates in 0..1, tinted around a half
 let seen, letters, spans, ahead, chosen, quantity = "state";  // letters: the places of each grapheme's characters
 
 const unbounded = () => seen.cell === "lstm";  // its state grows beyond 1: tinted by its tanh, as the cell shows it
@@ -146,8 +144,8 @@ function drawGates() {
   $("gates").textContent = step + (GATES[seen.cell]?.(of) ?? "every cell takes a new state: it has no gate to keep the old one") + ".";
   const heads = ["cell", ...seen.quantities].map(name => make("th", {scope: "col", title: MEANING[name] || ""}, name));
   const rows = seen.cells.map(cell => make("tr", {}, make("th", {scope: "row"}, cellName(cell)),
-    ...seen.quantities.map(name => tinted("td", share(name, cell[name][chosen]), {},
-      SIGNED[name] ? number(cell[name][chosen]) : cell[name][chosen].toFixed(2))),
+    ...seen.quantities.map(name => tinted("td", share(name, cell.values[name][chosen]), {},
+      SIGNED[name] ? number(cell.values[name][chosen]) : cell.values[name][chosen].toFixed(2))),
     make("td", {className: "quiet why"}, cell.why)));
   $("numbers").replaceChildren(make("thead", {}, make("tr", {}, ...heads, make("th", {scope: "col"}, "why it is shown"))), make("tbody", {}, ...rows));
 }
@@ -155,7 +153,7 @@ function drawGates() {
 function drawStrip() {
   const top = seen.chars.map((char, t) => make("th", {scope: "col", onclick: () => choose(t)}, sign(char)));
   const rows = seen.cells.map(cell => make("tr", {}, make("th", {scope: "row", title: cell.why}, cellName(cell)),
-    ...cell[quantity].map((value, t) => tinted("td", share(quantity, value),
+    ...cell.values[quantity].map((value, t) => tinted("td", share(quantity, value),
       {title: `${cellName(cell)} ${quantity} at ${plain(seen.chars[t])}: ${number(value)}`, onclick: () => choose(t)}))));
   $("strip").replaceChildren(make("thead", {}, make("tr", {}, make("th", {scope: "col"}, "cell"), ...top)), make("tbody", {}, ...rows));
   [$("low").textContent, $("high").textContent] = !SIGNED[quantity] ? ["0, closed", "1, open"]
@@ -231,3 +229,4 @@ function draw() {
 
 watch("value", draw);
 draw();
+}

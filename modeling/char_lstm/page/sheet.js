@@ -1,4 +1,5 @@
-// Draws a sheet; runs as the body of a function of `element`, `props` and `watch`.
+// Draws a text, and which passages of it are copies.
+export function mount(element, props, watch) {
 const $ = name => element.querySelector("." + name);
 const show = (name, text) => { $(name).hidden = !text; $(name).textContent = text || ""; };
 
@@ -63,3 +64,4 @@ $("copy").addEventListener("click", async () => {
 });
 watch(["value", "prompt", "changed", "link", "novelty", "heading"], draw);
 draw();
+}

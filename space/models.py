@@ -13,15 +13,9 @@ from char_lstm import NoveltyIndex, load, load_decoder
 from char_lstm.generation_char_lstm import sampling_settings
 from char_lstm.inspection.telling import known_cells
 from char_lstm.loading import CheckpointError, checkpoint_folder
+from char_lstm.page.static import TITLES
 from char_lstm.paths import PRETRAINED
 
-TITLES = {  # of the packaged models; one of your own is called by its folder
-    "alice": "Alice, one book: the assignment",
-    "alice_best": "Alice, one book: our best recipe",
-    "alice_english": "Alice, after 95 other books",
-    "alice_gru": "Alice, one book: a GRU",
-    "alice_rnn": "Alice, one book: a simple RNN",
-}
 CELLS = {"RNN": "alice_rnn", "GRU": "alice_gru", "LSTM": "alice"}
 
 

@@ -153,7 +153,7 @@ def test_the_page_opens_with_a_finished_text_and_one_letter_explained(visit):
 
 def test_the_address_writes_the_same_text_again_and_the_button_another(visit):
     page = visit()
-    page.get_by_label("Alice, one book: a GRU").first.check()
+    page.get_by_label("Alice, one book: with a GRU").first.check()
     text = write(page, "“Why?” said the Hatter & so")
     page.wait_for_function("location.search")
     link = urlsplit(page.url).query

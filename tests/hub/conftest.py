@@ -3,8 +3,6 @@
 import hashlib
 import json
 import shutil
-import sys
-from types import ModuleType
 
 import pytest
 from datasets import load_from_disk
@@ -69,20 +67,6 @@ def space(packaged, tmp_path, monkeypatch):
     shutil.copytree(packaged, tmp_path / "pretrained" / "alice_rnn")
     monkeypatch.setattr(assemble, "PRETRAINED", tmp_path / "pretrained")
     return folder
-
-
-@pytest.fixture
-def page(monkeypatch):
-    """A page that is made at once, of a model's weights and one line."""
-
-    def make_page(model_dir, output):
-        output.mkdir()
-        shutil.copy(model_dir / "model.safetensors", output)
-        (output / "index.html").write_text(f"{model_dir.name} writes")
-
-    module = ModuleType("char_lstm.page")
-    module.make_page = make_page
-    monkeypatch.setitem(sys.modules, "char_lstm.page", module)
 
 
 @pytest.fixture

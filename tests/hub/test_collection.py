@@ -4,7 +4,7 @@ import pytest
 
 
 @pytest.fixture
-def grouped(command, page):
+def grouped(command):
     return lambda *more: command("--static_space_id", "user/page", "--collection", "Tiny writes", *more)
 
 

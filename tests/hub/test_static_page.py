@@ -9,7 +9,7 @@ MODEL, PAGE = ("models", "user/tiny"), ("spaces", "user/page")
 
 
 @pytest.fixture
-def publish(packaged, page, hub, untried):
+def publish(packaged, hub, untried):
     """Publishes the model with its static page, and returns the exit status."""
     return lambda *more: exit_status(
         ["--model", str(packaged), "--repo_id", "user/tiny", "--static_space_id", "user/page", *more]
@@ -26,8 +26,9 @@ def test_the_page_is_a_static_space_in_one_commit_and_wants_no_paid_plan(publish
     shown = hub.repos[PAGE]
     assert [commit.title for commit in shown.commits] == ["initial commit", "Publish with char-lstm"]
     assert shown.tags == {"v1": shown.head.oid}
-    assert shown.head.files.keys() == {".gitattributes", "README.md", "index.html", "model.safetensors"}
-    assert hub.read(shown.head.files["index.html"]) == b"mine writes"
+    assert {"README.md", "index.html", "app.js", "model.safetensors", "tokenizer.json"} < shown.head.files.keys()
+    assert hub.read(shown.head.files["model.safetensors"]) == (packaged / "model.safetensors").read_bytes()
+    assert b"<title>mine" in hub.read(shown.head.files["index.html"])
     assert not shown.variables
     assert "402" not in capsys.readouterr().out
 

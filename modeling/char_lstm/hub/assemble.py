@@ -10,6 +10,7 @@ from datasets import DatasetDict, load_from_disk
 
 from ..errors import PublishError
 from ..loading import NEEDED
+from ..page.static import make_page
 from ..paths import PACKAGE, PRETRAINED, in_checkout
 from .arguments import PublishArguments
 from .cards import dataset_card, is_of_items, page_card, use_section
@@ -104,7 +105,5 @@ def assemble_space(repo: Repo, args: PublishArguments) -> None:
 
 def assemble_page(repo: Repo, args: PublishArguments) -> None:
     """The page that needs no server: the model itself is in it, and runs in the visitor's browser."""
-    from ..page import make_page
-
     make_page(Path(args.model), repo.folder)
     page_card(repo, args).save(repo.folder / "README.md")

@@ -69,12 +69,17 @@ SHOW_LINK = """link => {
   history.replaceState(null, "", link);
   if (parent !== window) parent.postMessage({queryString: link.slice(1)}, "https://huggingface.co");  // around a Space
 }"""
-ASK_CONNECTIVITY = """
+ANSWER = """
 element.addEventListener("want-connectivity", async ({detail: {position}}) => {
   const before = props.value, record = JSON.parse(before);
   const connectivity = await server.connectivity({model: record.model, text: record.chars.join(""), position});
   if (props.value === before) props.value = JSON.stringify({...record, connectivity});
-});"""
+});
+element.addEventListener("fork", ({detail}) => { window.forked = detail; trigger("submit"); });"""
+FORK = """record => {
+  const {chars, model} = JSON.parse(record), {position, character} = window.forked;
+  return [chars.slice(0, position).join("") + character, model];
+}"""
 
 
 def endpoint(function) -> dict:
@@ -144,7 +149,7 @@ def write_part(demo: gr.Blocks, first: str, done: writing.Run) -> gr.HTML:
             model = model_radio()
             temperature, top_k, top_p, seed, length = settings_accordion()
             gr.Examples(examples_of(first), prompt, label="Examples")
-    shown = sheets.new_component("inspector", ASK_CONNECTIVITY, [reading.connectivity], label="Inspection")
+    shown = sheets.new_component("inspector", ANSWER, [reading.connectivity], label="Inspection")
     run, drawn, link = gr.State(None), gr.Number(precision=0, visible=False, label="Seed"), gr.Textbox(visible=False)
 
     asked = [prompt, model, temperature, top_k, top_p]
@@ -161,6 +166,8 @@ def write_part(demo: gr.Blocks, first: str, done: writing.Run) -> gr.HTML:
     linked = demo.load(None, [*asked, seed, length], [*asked, seed, length], js=FROM_LINK, **HIDDEN)
     linked.then(None, js=WRITE_LINKED, **HIDDEN)
     start.click(None, cancels=[opened, looked], **HIDDEN)
+    forked = shown.submit(None, shown, [prompt, model], js=FORK, **HIDDEN)
+    forked.then(None, js=f"() => {{ {WRITE} }}", **HIDDEN)
     return shown
 
 

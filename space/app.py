@@ -149,7 +149,7 @@ def write_part(demo: gr.Blocks, first: str, done: writing.Run) -> gr.HTML:
             model = model_radio()
             temperature, top_k, top_p, seed, length = settings_accordion()
             gr.Examples(examples_of(first), prompt, label="Examples")
-    shown = sheets.new_component("inspector", ANSWER, [reading.connectivity], label="Inspection")
+    shown = sheets.new_component("inspector", ANSWER, [reading.connectivity], elem_id="inside", label="Inspection")
     run, drawn, link = gr.State(None), gr.Number(precision=0, visible=False, label="Seed"), gr.Textbox(visible=False)
 
     asked = [prompt, model, temperature, top_k, top_p]

@@ -337,7 +337,8 @@ class TestSheet:
             model.save_pretrained(tmp_path)
             tokenizer.save_pretrained(tmp_path)
             monkeypatch.setitem(models.MODELS, "names", str(tmp_path))
-            models.decoder_of.cache_clear()
+            for loaded in (models.decoder_of, models.model_of, models.cells_of, models.figures_of):
+                loaded.cache_clear()
             return tmp_path
 
         return add

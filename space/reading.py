@@ -1,13 +1,13 @@
 """Looking inside a model while it reads a text."""
 
 import json
-from functools import cache
+from functools import cache, lru_cache
 
 import gradio as gr
 
 import models
 from char_lstm import normalise
-from char_lstm.inspection.page import LONGEST, connectivity_at, inspector_data
+from char_lstm.inspection.page import LONGEST, connectivity_rows, inspector_data
 from char_lstm.tokenization_char_lstm import END_OF_ITEM
 from writing import Run
 
@@ -61,6 +61,14 @@ def first_record(text: str, run: Run):
     return read_written(text, run)
 
 
+@lru_cache(maxsize=4)
+def seen_by(model: str, text: str):
+    """A text as a model read it, kept for the letters that are asked about one after the other."""
+    from char_lstm.inspection.inspect import inspect_text  # imports torch
+
+    return inspect_text(*models.model_of(model), text)
+
+
 def connectivity(asked: dict) -> dict:
     """What the prediction of one character depends on, computed when the page asks for it.
 
@@ -71,4 +79,4 @@ def connectivity(asked: dict) -> dict:
     models.check_model(model)
     if len(text) > LONGEST:
         raise models.visible_error(f"The text has {len(text)} characters; the limit is {LONGEST}.")
-    return connectivity_at(*models.model_of(model), text, int(asked["position"]))
+    return connectivity_rows(seen_by(model, text), [int(asked["position"])])[0]

@@ -33,7 +33,7 @@ from char_lstm import (
     load_decoder,
     measure_novelty,
 )
-from char_lstm.inspection.page import inspector_data
+from char_lstm.inspection.page import connectivity_rows, inspector_data
 from char_lstm.items import save_items
 from char_lstm.tokenization_char_lstm import END_OF_ITEM
 from tests.conftest import ALICE, ROOT
@@ -219,9 +219,10 @@ class TestInside:
         assert client.predict("Alice was tired.", api_name="/inspect") == json.loads(json.dumps(wanted))
 
     def test_a_reading_computes_no_gradients_until_a_letter_is_asked_about(self, monkeypatch):
-        asked = []
-        real = reading.connectivity_at
-        monkeypatch.setattr(reading, "connectivity_at", lambda *args: asked.append(args[-1]) or real(*args))
+        asked, rows = [], connectivity_rows
+        monkeypatch.setattr(
+            reading, "connectivity_rows", lambda seen, wanted: asked.extend(wanted) or rows(seen, wanted)
+        )
         record = json.loads(reading.read_own("alice was", "alice_gru"))
         assert record["connectivity"] is None
         assert not asked

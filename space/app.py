@@ -122,7 +122,7 @@ def settings_accordion() -> list[gr.Slider | gr.Number]:
 
 def written_first() -> tuple[str, writing.Run]:
     """The text that the page opens with."""
-    prompt = "Alice was" if models.is_packaged(models.DEFAULT) else ""
+    prompt = "alice was" if models.is_packaged(models.DEFAULT) else ""
     usual = models.default_settings()
     settings = {name: getattr(usual, name) for name in ("temperature", "top_k", "top_p")}
     *_, text = writing.generate(prompt, models.DEFAULT, seed=FIRST_SEED, run=(run := writing.Run()), **settings)

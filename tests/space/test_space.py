@@ -239,7 +239,7 @@ class TestInside:
         assert "".join(record["chars"]) == "alice" + text
 
     def test_a_reading_of_the_page_does_not_wait_for_one_over_the_api(self, launched):
-        places = {fn.api_name: fn.concurrency_id for fn in launched[0].fns.values()}
+        places = {fn.api_name: fn.concurrency_id for fn in launched[0].get_blocks().fns.values()}
         assert places["inspect"] not in {places["read_own"], places["read_written"]}
 
     def test_one_thread_reads(self):
@@ -250,7 +250,9 @@ class TestInside:
         assert torch.get_num_threads() == 1
 
     def test_the_page_opens_with_a_finished_text_that_a_visitor_need_not_wait_for(self, launched):
-        sheet = next(block for block in launched[0].blocks.values() if getattr(block, "label", "") == "Text")
+        sheet = next(
+            block for block in launched[0].get_blocks().blocks.values() if getattr(block, "label", "") == "Text"
+        )
         assert len(sheet.value) == writing.CHARACTERS
         assert sheet.props["prompt"] == "alice was"
         assert sheet.props["novelty"]["share_new"] > 0

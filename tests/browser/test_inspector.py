@@ -138,9 +138,9 @@ def longer(times: int) -> dict:
 
 def test_what_a_letter_means_is_in_view_beside_it(show, width):
     page = show(width, chars=TEXT * 12, surprisal=[1.0] * 12 * len(TEXT), **longer(12))
-    page.locator("#seen-300").scroll_into_view_if_needed()
-    (page.locator("#seen-300").tap if width == "phone" else page.locator("#seen-300").click)()
-    assert in_view(page, "#seen-300")
+    page.locator("#seen-800").scroll_into_view_if_needed()
+    (page.locator("#seen-800").tap if width == "phone" else page.locator("#seen-800").click)()
+    assert in_view(page, "#seen-800")
     assert in_view(page, ".words")
 
 

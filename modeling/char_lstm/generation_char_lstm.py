@@ -120,6 +120,18 @@ def choose(logits: np.ndarray, settings, uniform: np.ndarray) -> np.ndarray:
     logits[:, settings.suppress_tokens] = -np.inf
     if settings.temperature == 0:
         return logits.argmax(axis=1)
+    ranked, cumulative, kept = shape_odds(logits, settings)
+    drawn = (cumulative[:, :-1] <= uniform * kept).sum(axis=1, keepdims=True)  # (batch, 1), a rank
+    return np.take_along_axis(ranked, drawn, axis=1)[:, 0]
+
+
+def shape_odds(logits: np.ndarray, settings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What a temperature above 0, top_k and top_p make of logits, (batch, vocab).
+
+    Returns:
+        ids, the likeliest first, (batch, vocab); their odds added up, unnormalised, (batch, top_k or vocab); and the
+        sum at which the ids that may be drawn end, (batch, 1).
+    """
     rows = np.arange(len(logits))[:, None]  # (batch, 1)
     ranked = logits.argsort(axis=1)[:, ::-1]  # (batch, vocab) ids, the likeliest first
     scores = logits[rows, ranked]
@@ -130,8 +142,7 @@ def choose(logits: np.ndarray, settings, uniform: np.ndarray) -> np.ndarray:
         cumulative = cumulative[:, : settings.top_k]
     enough = settings.top_p * cumulative[:, -1:]  # keep the fewest that hold top_p (Holtzman et al. 2020)
     kept = cumulative.min(axis=1, keepdims=True, initial=np.inf, where=cumulative >= enough)  # (batch, 1)
-    drawn = (cumulative[:, :-1] <= uniform * kept).sum(axis=1, keepdims=True)  # (batch, 1), a rank
-    return ranked[rows, drawn][:, 0]
+    return ranked, cumulative, kept
 
 
 def sampling_settings(defaults, **given) -> SimpleNamespace:

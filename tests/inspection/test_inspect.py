@@ -88,6 +88,16 @@ def test_a_gru_mixes_its_past_and_its_candidate(make_model, tokenizer):
     np.testing.assert_allclose(seen.cell_state, mixed, atol=1e-5)
 
 
+def test_an_lstm_shows_what_its_output_gate_lets_out_of_its_state(make_model, tokenizer):
+    seen = inspect_text(make_model(cell_type="lstm"), tokenizer, TEXT)
+    np.testing.assert_allclose(seen.output, seen.gates["output"] * np.tanh(seen.cell_state), atol=1e-5)
+
+
+def test_the_outputs_of_the_last_layer_make_the_odds(model, inspection):
+    scores = model.lm_head(torch.from_numpy(inspection.output[-1]).float()).log_softmax(dim=1).detach()
+    np.testing.assert_allclose(inspection.log_odds, scores[:, : inspection.log_odds.shape[1]], atol=1e-5)
+
+
 def test_the_gates_are_those_of_the_layers_own_outputs(make_model, tokenizer, read):
     model = make_model(cell_type="lstm")
     seen = inspect_text(model, tokenizer, TEXT)

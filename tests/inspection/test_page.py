@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from char_lstm import build_tokenizer, cli, inspect_text
-from char_lstm.inspection.page import inspector_data, summary_sentence, telling_cells
+from char_lstm.generation_char_lstm import choose, sampling_settings
+from char_lstm.inspection.page import connectivity_at, inspector_data, shaped_odds, summary_sentence
+from char_lstm.inspection.telling import HOLDS, known_cells, telling_cells, tracked
 from char_lstm.tokenization_char_lstm import END_OF_ITEM
 
 TEXT = "Nobody had told Tamsin. The lamp was as tall as a wardrobe."
@@ -36,18 +38,19 @@ def test_the_page_holds_what_the_inspector_saw(page, model, tokenizer):
     time = len(seen.chars)
     assert data["chars"] == seen.chars
     np.testing.assert_allclose(data["surprisal"], seen.surprisal, atol=1e-3)
-    assert [[character for character, _ in top] for top in data["top"]] == [
-        [character for character, _ in top] for top in seen.top_predictions
-    ]
+    for character, shown, top in zip(seen.chars, data["top"], seen.top_predictions, strict=True):
+        assert [other for other, _ in shown[:5]] == [other for other, _ in top]
+        assert character in [other for other, _ in shown]
     for position, row in enumerate(data["connectivity"]):
         wanted = seen.connectivity(position)[:position]
+        assert row["position"] == position
         np.testing.assert_allclose(np.array(row["thousandths"]) * row["largest"] / 1000, wanted, rtol=0.01, atol=0.01)
     for gate, layers in data["means"].items():
         np.testing.assert_allclose(layers, seen.gates[gate].mean(axis=2), atol=1e-3)
     for cell in data["cells"]:
-        for quantity, array in {"state": seen.cell_state, **seen.gates}.items():
-            assert len(cell[quantity]) == time
-            np.testing.assert_allclose(cell[quantity], array[cell["layer"], :, cell["unit"]], atol=0.006)
+        for quantity, array in {"state": seen.cell_state, "hidden": seen.output, **seen.gates}.items():
+            assert len(cell["values"][quantity]) == time
+            np.testing.assert_allclose(cell["values"][quantity], array[cell["layer"], :, cell["unit"]], atol=6e-4)
 
 
 @pytest.mark.parametrize("cell_type", ["lstm", "gru", "rnn"])
@@ -55,7 +58,7 @@ def test_every_cell_has_its_page(make_model, tokenizer, cell_type):
     at_once, data = inspector_data(make_model(cell_type=cell_type), tokenizer, TEXT, "tiny")
     assert at_once == data | {"connectivity": None}
     gates = {"lstm": 4, "gru": 3, "rnn": 0}[cell_type]
-    assert len(data["quantities"]) == 1 + gates
+    assert len(data["quantities"]) == 1 + gates + (cell_type == "lstm")
     assert len({(cell["layer"], cell["unit"]) for cell in data["cells"]}) == 12
 
 
@@ -63,11 +66,93 @@ def test_the_cells_shown_are_the_liveliest_and_those_that_keep(model, tokenizer)
     seen = inspect_text(model, tokenizer, TEXT)
     chosen = telling_cells(seen, "forget")
     swing, held = np.tanh(seen.cell_state).std(axis=1), seen.gates["forget"].mean(axis=1)
+    places = {
+        why: sorted((c["layer"], c["unit"]) for c in chosen if c["why"] == why)
+        for why in ("swings most", "keeps longest")
+    }
+    named = [(c["layer"], c["unit"]) for c in chosen if c["name"]]
     ranked = sorted(((layer, unit) for layer in range(2) for unit in range(16)), key=lambda cell: -swing[cell])
-    swinging = [cell[:2] for cell in chosen if cell[2] == "swings most"]
-    keeping = [cell[:2] for cell in chosen if cell[2] == "keeps longest"]
-    assert sorted(swinging) == sorted(ranked[:6])
-    assert sorted(keeping) == sorted(sorted(ranked[6:16], key=lambda cell: -held[cell])[:6])
+    others = [cell for cell in ranked if cell not in named]
+    swinging = others[: (13 - len(named)) // 2]
+    lively = [cell for cell in ranked[:16] if cell not in [*named, *swinging]]
+    assert len(chosen) == 12
+    assert places["swings most"] == sorted(swinging)
+    assert places["keeps longest"] == sorted(
+        sorted(lively, key=lambda cell: -held[cell])[: 12 - len(named) - len(swinging)]
+    )
+
+
+def test_a_cell_has_a_name_only_where_it_follows_what_the_name_says():
+    text = "One lamp, two lamps. “Three,” said Tamsin.\n" * 8
+    vowels = np.array([past.lower() in "aeiou" for past in "\n" + text[:-1]], float)
+    noise = np.random.default_rng(0).normal(size=(40, len(text))) / 10
+    states = noise.T[None].copy()  # (1, time, 40)
+    states[0, :, 7] -= 3 * vowels
+    cells = telling_cells(SimpleNamespace(chars=list(text), cell_state=states), None)
+    assert [(cell["unit"], cell["name"]) for cell in cells if cell["name"]] == [(7, "after a vowel")]
+    found = np.corrcoef(np.tanh(states[0, :, 7]), vowels)[0, 1]
+    assert abs(found) >= HOLDS
+    assert f"r = {found:.2f}" in [cell["why"] for cell in cells]
+
+
+def test_what_happens_too_seldom_is_no_name():
+    text = "one lamp said “two” in the night and there was not a single line end in all of it"
+    names = tracked(list(text)).keys()
+    assert {"after a vowel", "position in the word"} <= names
+    assert not {"inside a quotation", "distance from the line's start"} & names
+    assert {"inside a quotation", "distance from the line's start"} <= tracked(list((text + "\n") * 8)).keys()
+
+
+def test_what_is_tracked_was_read_before_the_character_is_predicted():
+    text = 'a cat "or so" ran\n' * 6
+    found = tracked(list(text))
+    assert found["after a vowel"][1] == 1  # after the a
+    assert found["position in the word"][2:6].tolist() == [0, 1, 2, 3]
+    assert found["first letter of a word"][2:6].tolist() == [0, 1, 0, 0]
+    assert found["inside a quotation"][6:13].tolist() == [0, 1, 1, 1, 1, 1, 1]
+    assert found["inside a quotation"][13] == 0
+    assert found["distance from the line's start"][17:21].tolist() == [17, 0, 1, 2]
+
+
+def test_a_model_shows_the_same_cells_whatever_it_reads(model, tokenizer):
+    shown = [list(inspector_data(model, tokenizer, text, "tiny"))[1]["cells"] for text in (TEXT, "lamp")]
+    wanted = known_cells(model, tokenizer)
+    for cells in shown:
+        assert [{name: cell[name] for name in ("layer", "unit", "why", "name")} for cell in cells] == wanted
+
+
+@pytest.mark.parametrize(
+    "settings", [{"temperature": 0.5, "top_k": 4}, {"temperature": 1.7, "top_p": 0.6}, {"temperature": 0}]
+)
+def test_the_shaped_odds_are_those_that_the_draw_follows(model, tokenizer, settings):
+    seen = inspect_text(model, tokenizer, TEXT)
+    settings = sampling_settings(model.generation_config, **settings)
+    odds = shaped_odds(seen.log_odds, settings)
+    draws = (np.arange(2000)[:, None] + 0.5) / 2000
+    for step in (0, 20):
+        drawn = choose(np.repeat(seen.log_odds[step : step + 1], 2000, axis=0), settings, draws)
+        np.testing.assert_allclose(np.bincount(drawn, minlength=len(tokenizer)) / 2000, odds[step], atol=1e-3)
+
+
+def test_a_written_text_shows_what_its_settings_made_of_the_odds(model, tokenizer):
+    settings = {"temperature": 0.5, "top_k": 3, "top_p": 1.0}
+    data, _ = inspector_data(model, tokenizer, TEXT, "tiny", given=6, settings=settings)
+    assert (data["given"], data["settings"]) == (6, settings)
+    seen = inspect_text(model, tokenizer, TEXT)
+    for shown, shaped in zip(data["top"], data["shaped"], strict=True):
+        assert [character for character, _ in shown] == [character for character, _ in shaped]
+        assert sum(p for _, p in shaped) == pytest.approx(1, abs=1e-3)
+    ids = tokenizer.convert_tokens_to_ids([character for character, _ in data["top"][9]])
+    own = np.exp(seen.log_odds[9, ids])
+    powers = np.sort(np.where(np.isin(ids, 0), 0, own) ** 2)[::-1][:3]
+    assert sorted((p for _, p in data["shaped"][9]), reverse=True)[:3] == pytest.approx(powers / powers.sum(), abs=1e-4)
+
+
+def test_connectivity_is_there_for_one_character_alone(model, tokenizer):
+    *_, data = inspector_data(model, tokenizer, TEXT, "tiny")
+    assert connectivity_at(model, tokenizer, TEXT, 20) == data["connectivity"][20]
+    with pytest.raises(IndexError):
+        connectivity_at(model, tokenizer, TEXT, len(data["chars"]))
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def explain_by_layer(model, tokenizer, seen: Inspection) -> list[dict[str, float
     `kept_per_step` is the same for the direct path alone, that is, for the cell whose gate stays open the most.
     """
     cell = model.config.cell_type
-    outputs = seen.gates["output"] * np.tanh(seen.cell_state) if cell == "lstm" else seen.cell_state
+    outputs = seen.output
     tanh_outputs = seen.gates.get("candidate", outputs)[:, -REACH:]  # (layers, REACH, hidden)
     ids = torch.tensor(tokenizer.convert_tokens_to_ids(seen.chars[-REACH - 1 : -1]))  # that the last REACH steps read
     inputs = model.get_input_embeddings()(ids).detach()  # (REACH, input)

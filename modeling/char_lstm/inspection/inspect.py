@@ -28,6 +28,8 @@ class Inspection:
     top_predictions: list[list[tuple[str, float]]]  # (time,): the likeliest characters, with their probabilities
     gates: dict[str, np.ndarray]  # each (layers, time, hidden); the names are those of the cell's `Step`
     cell_state: np.ndarray  # (layers, time, hidden), after the step; in a GRU or an RNN, its output
+    output: np.ndarray  # (layers, time, hidden): h, which the next layer and the next step see
+    log_odds: np.ndarray  # (time, vocab): log p(any character of the tokenizer | bos, chars[:t])
     _log_likelihood: list[Tensor] = field(repr=False)  # (time,) scalars with their graph
     _inputs: Tensor = field(repr=False)  # (1 + time, input): vectors of bos and chars
 
@@ -85,6 +87,8 @@ def inspect_text(model, tokenizer, text: str) -> Inspection:
         top_predictions=[_likeliest(score, tokenizer) for score in scores],
         gates={name: _stack([[step.gates[name] for step in steps] for steps in layers]) for name in layers[0][0].gates},
         cell_state=_stack([[step.cell_state for step in steps] for steps in layers]),
+        output=_stack([[step.output for step in steps] for steps in layers]),
+        log_odds=np.array([_array(score[: len(tokenizer)]) for score in scores]).reshape(len(scores), len(tokenizer)),
         _log_likelihood=log_likelihood,
         _inputs=inputs,
     )

@@ -1,44 +1,51 @@
-"""The inspector: the part of an inspection that a page shows, and the page that shows it.
+"""The inspector's record of a reading, which its components draw, as JSON types.
 
-inspector.html, .css and .js, beside this file, draw the data in any page that runs the script with an `element`,
-`props.value` and `watch`.
+Lists of length time are in the order of `chars`; index t is the step that predicts `chars[t]`.
+
+    model, title, nats     its id, its name in words, its test figure or None
+    cell, layers, units    "lstm", "gru" or "rnn", and the size
+    given, settings        how many characters were given, not drawn; the temperature, top_k and top_p that drew the
+                           rest, or None for a text that was only read
+    chars, sentence        the characters, and a summary of how well they were predicted
+    surprisal              (time,), nats under the model's own odds
+    top                    for each character the likeliest [character, probability], and the one that came
+    shaped                 the same characters after the settings, or None
+    means                  for each gate (layers, time)
+    quantities             what `cells` shows: "state" (c; in a GRU or an RNN, h), "hidden" (an LSTM's h), and the gates
+    cells                  {"layer", "unit", "why", "name", "values": {quantity: (time,)}}
+    connectivity           None, or one or a list of {"position", "largest", "thousandths"}
 """
 
-import json
 import math
 import re
 import unicodedata
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..files import write_file
-from ..loading import load
+from ..generation_char_lstm import sampling_settings, shape_odds
 from ..tokenization_char_lstm import END_OF_ITEM, normalise
 
 if TYPE_CHECKING:  # inspecting needs torch; rendering a page does not
     from .inspect import Inspection
 
-HERE = Path(__file__).resolve().parent
-HTML, CSS, JS = ((HERE / f"inspector.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js"))
 LONGEST = 1000  # characters of a text that can be shown
-CELLS = 12  # units that a page shows, of the hundreds in a model
 REACH = 100  # characters back for which connectivity is shown
 NEARBY = 20  # characters of a word before and after the one that the sentence is about
 BATCH = 100  # predictions whose gradients are computed at once
 
 
-def inspector_data(model, tokenizer, text: str, name: str) -> Iterator[dict]:
+def inspector_data(model, tokenizer, text: str, name: str, **known) -> Iterator[dict]:
     """Everything that the inspector shows, as JSON types; twice, because connectivity takes longest to compute.
 
     Args:
         model, tokenizer, text: as in `inspect_text`.
         name: the model's name on the page.
+        known: what else `record_of` takes.
 
     Yields:
-        `base_data`, then the same with `connectivity_rows`.
+        `record_of`, then the same with `connectivity_rows`.
 
     Raises:
         ValueError: after normalising, the text is blank or longer than LONGEST.
@@ -51,67 +58,97 @@ def inspector_data(model, tokenizer, text: str, name: str) -> Iterator[dict]:
     if len(text) > LONGEST:
         raise ValueError(f"the text has {len(text)} characters; at most {LONGEST} can be shown: give a part of it")
     seen = inspect_text(model, tokenizer, text)
-    yield (data := base_data(seen, model.config, name))
-    yield data | {"connectivity": connectivity_rows(seen)}
+    yield (data := record_of(seen, model, tokenizer, name, **known))
+    yield data | {"connectivity": connectivity_rows(seen, range(len(seen.chars)))}
 
 
-def base_data(seen: "Inspection", config, name: str) -> dict:
-    """The data without connectivity, all lists in the order of `chars`.
+def record_of(
+    seen: "Inspection",
+    model,
+    tokenizer,
+    name: str,
+    *,
+    title: str | None = None,
+    nats: float | None = None,
+    given: int | None = None,
+    settings: dict | None = None,
+    cells: list[dict] | None = None,
+) -> dict:
+    """The record of a reading, without connectivity.
 
-    `sentence` sums up the text; `surprisal` is in nats; `top` holds [character, probability] pairs. `quantities` names
-    what each of `cells` shows, and `means` has each gate's mean over all units by layer.
+    By default, `title` is the name, all characters were `given`, and `cells` are the `known_cells`.
     """
-    from ..cells import KEEPER
+    from .telling import known_cells
 
-    values = {"state": seen.cell_state, **seen.gates}
+    hidden = {"hidden": seen.output} if model.config.cell_type == "lstm" else {}
+    values = {"state": seen.cell_state, **hidden, **seen.gates}
+    drawn_by = sampling_settings(model.generation_config, **(settings or {}))
     return {
         "model": name,
-        "cell": config.cell_type,
-        "layers": config.num_hidden_layers,
-        "units": config.hidden_size,
+        "title": title or name,
+        "nats": nats,
+        "cell": model.config.cell_type,
+        "layers": model.config.num_hidden_layers,
+        "units": model.config.hidden_size,
+        "given": len(seen.chars) if given is None else given,
+        "settings": settings,
         "sentence": summary_sentence(seen),
         "chars": seen.chars,
         "surprisal": seen.surprisal.round(3).tolist(),
-        "top": [[[character, round(p, 4)] for character, p in top] for top in seen.top_predictions],
+        "top": listed_odds(seen, tokenizer, np.exp(seen.log_odds)),
+        "shaped": settings and listed_odds(seen, tokenizer, shaped_odds(seen.log_odds, drawn_by)),
         "connectivity": None,
         "quantities": list(values),
         "means": {gate: array.mean(axis=2).round(3).tolist() for gate, array in seen.gates.items()},
         "cells": [
-            {"layer": layer, "unit": unit, "why": why}
-            | {quantity: array[layer, :, unit].round(2).tolist() for quantity, array in values.items()}
-            for layer, unit, why in telling_cells(seen, KEEPER.get(config.cell_type))
+            cell
+            | {"values": {of: array[cell["layer"], :, cell["unit"]].round(3).tolist() for of, array in values.items()}}
+            for cell in (known_cells(model, tokenizer) if cells is None else cells)
         ],
     }
 
 
-def telling_cells(seen: "Inspection", gate: str | None) -> list[tuple[int, int, str]]:
-    """A dozen units worth showing, as (layer, unit, why): half swing the most, half keep their past the longest.
-
-    A unit's swing is the standard deviation of tanh(state) along the text. The keeping ones have the highest mean of
-    `gate`, among the livelier half of the units: one that never moves keeps nothing worth seeing.
-    """
-    swing = np.tanh(seen.cell_state).std(axis=1)  # (layers, hidden)
-    by_swing = np.argsort(-swing, axis=None).tolist()  # flat indices, liveliest first
-    swinging = by_swing[: CELLS // 2 if gate else CELLS]
-    keeping = []
-    if gate:
-        held = seen.gates[gate].mean(axis=1).ravel()  # (layers * hidden,)
-        lively = [index for index in by_swing[: len(by_swing) // 2] if index not in swinging]
-        keeping = sorted(lively, key=lambda index: -held[index])[: CELLS - len(swinging)]
-    chosen = dict.fromkeys(swinging, "swings most") | dict.fromkeys(keeping, "keeps longest")
-    return [(*divmod(index, swing.shape[1]), why) for index, why in sorted(chosen.items())]
+def listed_odds(seen: "Inspection", tokenizer, odds: np.ndarray) -> list[list[list]]:
+    """Of odds, (time, vocab), at each step those of the likeliest characters and of the one that came."""
+    listed = []
+    for row, char, top in zip(odds, seen.chars, seen.top_predictions, strict=True):
+        chars = list(dict.fromkeys([*(likely for likely, _ in top), char]))
+        shares = row[tokenizer.convert_tokens_to_ids(chars)]
+        listed.append([[one, float(f"{share:.4g}")] for one, share in zip(chars, shares, strict=True)])
+    return listed
 
 
-def connectivity_rows(seen: "Inspection") -> list[dict]:
-    """Each prediction's `largest` connectivity, and in `thousandths` of it that to the last REACH characters."""
+def shaped_odds(log_odds: np.ndarray, settings) -> np.ndarray:
+    """The odds of a draw, (time, vocab), as temperature, top_k and top_p make them of the model's own."""
+    log_odds = log_odds.copy()
+    log_odds[:, settings.suppress_tokens] = -np.inf
+    if settings.temperature == 0:
+        return np.eye(log_odds.shape[1])[log_odds.argmax(axis=1)]
+    ranked, cumulative, kept = shape_odds(log_odds, settings)
+    odds = np.zeros_like(log_odds)
+    shares = np.diff(np.minimum(cumulative / kept, 1), axis=1, prepend=0)  # (time, top_k or vocab)
+    np.put_along_axis(odds, ranked[:, : shares.shape[1]], shares, axis=1)
+    return odds
+
+
+def connectivity_at(model, tokenizer, text: str, position: int) -> dict:
+    """What the prediction of one character of a text depends on: one of `connectivity_rows`. Raises IndexError."""
+    from .inspect import inspect_text
+
+    return connectivity_rows(inspect_text(model, tokenizer, text), [position])[0]
+
+
+def connectivity_rows(seen: "Inspection", wanted: Sequence[int]) -> list[dict]:
+    """For each of the `wanted` predictions: its `position`, its `largest` connectivity, and that to the last REACH
+    characters, in `thousandths` of the largest."""
     rows = []
-    for start in range(0, len(seen.chars), BATCH):
-        positions = range(start, min(start + BATCH, len(seen.chars)))
+    for start in range(0, len(wanted), BATCH):
+        positions = wanted[start : start + BATCH]
         for position, sizes in zip(positions, seen.connectivity(positions), strict=True):
             largest = sizes.max()
             recent = sizes[max(0, position - REACH) : position]
             shares = np.rint(1000 * recent / largest).astype(int) if largest > 0 else np.zeros(len(recent), int)
-            rows.append({"largest": float(f"{largest:.3g}"), "thousandths": shares.tolist()})
+            rows.append({"position": position, "largest": float(f"{largest:.3g}"), "thousandths": shares.tolist()})
     return rows
 
 
@@ -131,24 +168,3 @@ def summary_sentence(seen: "Inspection") -> str:
         f"among {math.exp(mean):.1f} characters each time; it is largest at the {place}: "
         f"{seen.surprisal[worst]:.1f} nats."
     )
-
-
-def write_page(model_id: str | Path, text: str, output: Path) -> None:
-    """Inspects a text and writes a page that works offline. Raises ValueError if `output` is a folder; see also `load`
-    and `inspector_data`."""
-    if output.is_dir():
-        raise ValueError(f"--output {output} is a folder; name the file to write, such as page.html")
-    model, tokenizer = load(model_id)
-    *_, data = inspector_data(model, tokenizer, text, Path(model_id).resolve().name)
-    page = render_page(data)
-    write_file(output, page)
-    print(f"{output}: {len(data['chars'])} characters, {len(page.encode()) / 1e3:.0f} kB")
-
-
-def render_page(data: dict) -> str:
-    """The page as HTML, safe for any text: without `<` and `&`, no tag or comment can open or close in the JSON."""
-    escaped = json.dumps(data, separators=(",", ":")).replace("<", r"\u003c").replace("&", r"\u0026")
-    page = (HERE / "offline.html").read_text(encoding="utf-8")
-    for name, part in {"html": HTML, "css": CSS, "js": JS, "inspection": escaped}.items():  # the text last: left alone
-        page = page.replace("{{ " + name + " }}", part)
-    return page

@@ -10,6 +10,7 @@ VERBS = {
     "generate": "generate text with a model",
     "classify": "train an intent classifier, or name the intent of a text",
     "inspect": "show on one page what a model does while it reads a text",
+    "page": "make a page that needs no server: the model runs in the browser",
     "package": "make a folder that can be published from a finished run",
     "publish": "publish a packaged model, its corpus and its Space",
     "export": "export one step of a model to ONNX",

@@ -21,6 +21,6 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--output", required=True, type=Path, help="the page to write")
     arguments = parser.parse_args(argv)
 
-    from ..inspection.page import write_page
+    from ..page.offline import write_page
 
     write_page(arguments.model or packaged_model("alice"), arguments.text, arguments.output)

@@ -19,14 +19,14 @@ MUTATIONS = [
     ),
     Mutation(
         "a text breaks out of the page",
-        "char_lstm.inspection.page:render_page",
+        "char_lstm.page.offline:render_page",
         r'.replace("<", r"\u003c")',
         "",
         "tests/inspection/test_page.py",
     ),
     Mutation(
         "means of the gates over time instead of cells",
-        "char_lstm.inspection.page:base_data",
+        "char_lstm.inspection.page:record_of",
         "array.mean(axis=2)",
         "array.mean(axis=1)",
         "tests/inspection/test_page.py",

@@ -1,0 +1,49 @@
+"""The components that draw a record of a reading (`inspection.page.record_of`) in any page, and the page around them.
+
+A component is NAME.html, NAME.css and the module NAME.js, whose `mount(element, props, watch)` draws `props.value` into
+an element that holds the HTML, again whenever `watch("value", f)` calls f. What it wants of the page it says with an
+event that bubbles: `fork` {position, character}, `want-connectivity` {position}, and where `props.holds` is true
+`hold-gate` {gate, value: 1, 0 or null}.
+"""
+
+import re
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+IMPORT = re.compile(r'^import (\{[^}]*\}) from "\./(\w+)\.js";\n', re.MULTILINE)
+EXPORT = re.compile(r"^export (?=(?:async )?(?:function\*?|class|const|let) (\w+))", re.MULTILINE)
+
+
+def part(name: str) -> str:
+    """The text of a file of this folder."""
+    return (HERE / name).read_text(encoding="utf-8")
+
+
+def modules_of(*names: str) -> list[str]:
+    """Modules and all that they import, each once and after what it needs."""
+    found: list[str] = []
+    for name in names:
+        found += [
+            one
+            for one in [*modules_of(*(needed for _, needed in IMPORT.findall(part(f"{name}.js")))), name]
+            if one not in found
+        ]
+    return found
+
+
+def script_of(*names: str) -> str:
+    """Modules, after all that they import, as one script without `import`: what NAME.js exports is in `NAME_js`."""
+    joined = []
+    for name in modules_of(*names):
+        body = IMPORT.sub(
+            lambda found: f"const {found[1].replace(' as ', ': ')} = {found[2]}_js;\n", part(f"{name}.js")
+        )
+        exported = ", ".join(EXPORT.findall(body))
+        joined.append(f"const {name}_js = (() => {{\n{EXPORT.sub('', body)}return {{{exported}}};\n}})();\n")
+    return "".join(joined)
+
+
+def component(name: str) -> dict[str, str]:
+    """A component's HTML, its CSS, and its script as the body of a function of `element`, `props` and `watch`."""
+    script = script_of(name) + f"{name}_js.mount(element, props, watch);"
+    return {"html": part(f"{name}.html"), "css": part(f"{name}.css"), "js": script}

@@ -1,0 +1,90 @@
+// The record of a reading, as `inspection.page.record_of` makes it in Python: what the components draw.
+import {reshape, softmax} from "./sampling.js";
+
+export const LONGEST = 1000;  // characters of a text that are looked into
+const TOP = 5, REACH = 100, CELLS = 12, NEARBY = 20;
+const NEUTRAL = {temperature: 1, top_k: 0, top_p: 1};
+const KEEPER = {lstm: "forget", gru: "update"};  // the gate that keeps a cell's past
+
+const round = (x, digits) => Number(x.toFixed(digits));
+const mean = values => values.reduce((a, b) => a + b, 0) / values.length;
+
+/** What the model expected before one character: its surprisal, the likeliest, and the same after the settings. */
+export function expectation(tokenizer, scores, id, settings) {
+  const odds = softmax(scores), known = Math.min(odds.length, tokenizer.tokens.length);
+  const likeliest = Array.from({length: known}, (_, one) => one).sort((a, b) => odds[b] - odds[a]).slice(0, TOP);
+  if (!likeliest.includes(id)) likeliest.push(id);
+  const list = share => likeliest.map(one => [tokenizer.tokens[one], round(share(one), 4)]);
+  const {ids, cumulative} = reshape(scores, settings ?? NEUTRAL), places = new Map(ids.map((one, rank) => [one, rank]));
+  const shaped = one => places.has(one) ? (cumulative[places.get(one)] - (cumulative[places.get(one) - 1] ?? 0)) / cumulative.at(-1) : 0;
+  return {surprisal: -Math.log(odds[id]), top: list(one => odds[one]), shaped: settings && list(shaped)};
+}
+
+/** The values of one cell along a reading, by quantity. */
+function valuesOf({model, kept}, layer, unit) {
+  const of = pick => kept.map(step => round(pick(step[layer]), 3));
+  const values = {state: of(step => step.cell[unit])};
+  if (model.cellType === "lstm") values.hidden = of(step => step.output[unit]);
+  for (const [block, gate] of gatesOf(model)) values[gate] = of(step => step.gates[block * model.units + unit]);
+  return values;
+}
+
+function gatesOf(model) {  // with their blocks, in the order in which Python has them
+  const {gates} = model.cell, order = model.cellType === "lstm" ? ["forget", "input", "candidate", "output"] : gates;
+  return order.map(gate => [gates.indexOf(gate), gate]);
+}
+
+/** A dozen cells: half swing the most, half keep their past the longest among the livelier half of all. */
+function tellingCells({model, kept}) {
+  const found = model.layers.flatMap((_, layer) => Array.from({length: model.units}, (_, unit) => {
+    const activity = kept.map(step => Math.tanh(step[layer].cell[unit])), middle = mean(activity);
+    return {layer, unit, swing: mean(activity.map(value => (value - middle) ** 2))};
+  })).sort((a, b) => b.swing - a.swing);
+  const keeper = model.cell.gates.indexOf(KEEPER[model.cellType]), swinging = found.slice(0, keeper < 0 ? CELLS : CELLS / 2);
+  const held = ({layer, unit}) => mean(kept.map(step => step[layer].gates[keeper * model.units + unit]));
+  const keeping = keeper < 0 ? [] : found.slice(swinging.length, Math.max(swinging.length, found.length >> 1))
+    .map(cell => ({...cell, held: held(cell)})).sort((a, b) => b.held - a.held).slice(0, CELLS / 2);
+  const named = (cells, why) => cells.map(({layer, unit}) => ({layer, unit, why, name: null}));
+  return [...named(swinging, "swings most"), ...named(keeping, "keeps longest")].sort((a, b) => a.layer - b.layer || a.unit - b.unit);
+}
+
+function summary(chars, surprisal) {
+  const nats = mean(surprisal), worst = surprisal.indexOf(Math.max(...surprisal)), character = chars[worst];
+  let start = worst, end = worst;
+  const blank = char => /\s/.test(char);
+  while (start > 0 && start > worst - NEARBY && !(blank(chars[start - 1]) && !blank(chars[start]))) start--;
+  while (end < chars.length && end < worst + NEARBY && !(blank(chars[end]) && end > start && !blank(chars[end + 1] ?? " "))) end++;
+  const word = chars.slice(start, end).join("").replace("\ufdd0", "").trim();
+  const named = {" ": "space after", "\n": "line end after", "\ufdd0": "end after"};
+  const place = word ? `${named[character] ?? `“\u2068${character}\u2069” of`} “\u2068${word}\u2069”` : "very beginning";
+  return `Over ${chars.length} characters, the surprise is ${nats.toFixed(2)} nats on average, as if the model chose blindly `
+    + `among ${Math.exp(nats).toFixed(1)} characters each time; it is largest at the ${place}: ${surprisal[worst].toFixed(1)} nats.`;
+}
+
+/**
+ * The record of a reading: `model`, `ids` and `chars` of a text, `kept` (what `Model.step` kept before each character),
+ * `expected` (an `expectation` of each), `given`, `settings`. `about` is what the page says of its model.
+ */
+export function makeRecord(about, reading) {
+  const {model, chars, kept, expected, given, settings} = reading;
+  const surprisal = expected.map(one => round(one.surprisal, 3));
+  const cells = [...(about.cells ?? tellingCells(reading)), ...reading.wanted];
+  return {
+    model: about.model, title: about.title, nats: about.nats,
+    cell: model.cellType, layers: model.layers.length, units: model.units,
+    given, settings, sentence: summary(chars, surprisal), chars, surprisal,
+    top: expected.map(one => one.top), shaped: settings && expected.map(one => one.shaped),
+    connectivity: null,
+    quantities: Object.keys(valuesOf(reading, 0, 0)),
+    means: Object.fromEntries(gatesOf(model).map(([block, gate]) => [gate, model.layers.map((_, layer) =>
+      kept.map(step => round(mean(step[layer].gates.subarray(block * model.units, (block + 1) * model.units)), 3)))])),
+    cells: cells.map(cell => ({...cell, values: valuesOf(reading, cell.layer, cell.unit)})),
+  };
+}
+
+/** What the prediction of chars[position] depends on: the largest gradient, and in thousandths of it the last ones. */
+export function connectivityAt({model, kept, ids}, position) {
+  const sizes = model.sizesOfGradient(kept, ids, position, softmax(model.scores(kept[position])));
+  const largest = sizes.reduce((a, b) => Math.max(a, b), 0), recent = Array.from(sizes.slice(-REACH));
+  return {position, largest: Number(largest.toPrecision(3)), thousandths: recent.map(size => largest ? Math.round(1000 * size / largest) : 0)};
+}

@@ -1,0 +1,141 @@
+"""A page that needs no server: the model writes and is looked into in the visitor's own browser."""
+
+import base64
+import html
+import json
+import math
+from pathlib import Path
+
+from ..errors import UserError
+from ..files import replaced_files, write_file
+from ..generation_char_lstm import NEUTRAL, generate_text, prepare_sampling
+from ..loading import checkpoint_folder, load_decoder, weight_files
+from ..paths import PRETRAINED, local_model
+from . import modules_of, part, script_of
+
+MARK = '<meta name="generator" content="char-lstm page">'  # in each page, which may be made anew in its place
+TITLES = {
+    "alice": "Alice, one book: the assignment",
+    "alice_best": "Alice, one book: taught by larger models",
+    "alice_english": "Alice, after 95 other books",
+    "alice_gru": "Alice, one book: with a GRU",
+    "alice_rnn": "Alice, one book: with a plain RNN",
+    "english": "95 English books",
+}
+SEED = 7  # of the text that stands there when the page opens
+SETTINGS = [*NEUTRAL]
+POLICY = (  # what is typed goes nowhere; 'unsafe-eval' is for tools that drive a browser and wait for what a page does
+    "default-src 'none'; style-src {0}; script-src {0} 'unsafe-eval'; worker-src {1}; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'"
+)
+
+
+def make_page(model_id: str | Path, output: Path, *, single_file: bool = False) -> None:
+    """Writes the page of a language model: a folder with index.html, or index.html alone with all inside.
+
+    Args:
+        model_id: as for `load_decoder`, which raises its errors.
+        output: a new or empty folder, or one that holds such a page; of a single file also its name, NAME.html.
+
+    Raises:
+        UserError: `output` is something else, which stays as it is.
+    """
+    index = output if single_file and output.suffix == ".html" else output / "index.html"
+    _check_place(output, index)
+    page, texts, weights = _parts_of(model_id)
+    if single_file:
+        write_file(index, _render(page, texts, _inside(texts, weights)))
+    else:
+        written = {"index.html": _render(page, texts, _beside()), "page.css": _style(), ".nojekyll": ""}
+        written |= {f"{name}.js": part(f"{name}.js") for name in modules_of("app", "worker")} | {
+            "tokenizer.json": texts["tokenizer.json"]
+        }
+        with replaced_files(output) as unfinished:
+            for name, text in written.items():
+                write_file(unfinished / name, text)
+            for file in weights:
+                write_file(unfinished / file.name, file.read_bytes())
+    kilobytes = sum(file["bytes"] for file in page["files"]) / 1e3
+    print(f"{index}: {page['title']}, with {kilobytes:,.0f} kB of weights")
+
+
+def _check_place(output: Path, index: Path) -> None:
+    """That no file of another kind is overwritten."""
+    if index != output and output.exists() and not output.is_dir():
+        raise UserError(f"--output {output} is a file; name a folder for the page")
+    if output.is_dir() and index == output:
+        raise UserError(f"--output {output} is a folder; name a file, or a folder without .html")
+    made_before = index.is_file() and MARK in index.read_text(encoding="utf-8", errors="replace")
+    if not made_before and (index.exists() or (output.is_dir() and any(output.iterdir()))):
+        raise UserError(f"--output {output} holds other files; name a new folder, or that of an older page")
+
+
+def _parts_of(model_id: str | Path) -> tuple[dict, dict[str, str], list[Path]]:
+    """What index.html says to its scripts, the texts of the page, and the files of the weights."""
+    decoder, tokenizer = load_decoder(model_id)
+    folder = checkpoint_folder(model_id, None)
+    _, _, settings = prepare_sampling(decoder, tokenizer)
+    weights, record = weight_files(folder), folder / "evaluation.json"
+    name = (local_model(model_id) or Path(model_id)).resolve().name
+    nats = json.loads(record.read_text(encoding="utf-8")).get("nats_per_char") if record.exists() else None
+    page = {
+        "model": name,
+        "title": TITLES.get(name, name) if folder.resolve().parent == PRETRAINED else name,
+        "nats": nats,
+        "config": vars(decoder.config),
+        "settings": {name: getattr(settings, name) for name in SETTINGS},
+        "suppress_tokens": settings.suppress_tokens,
+        "ends": settings.eos_token_id,
+        "files": [{"name": file.name, "bytes": file.stat().st_size} for file in weights],
+    }
+    text = generate_text(decoder, tokenizer, seed=SEED)
+    page["opening"] = {"seed": SEED, "settings": page["settings"]}
+    letters = tokenizer.get_vocab_size() - 1  # without the pad
+    figure = (
+        f"{nats:.3f} nats of surprise a character on text that it has not read. A nat is the unit of surprise: "
+        f"who guesses blindly among its {letters} characters is surprised by {math.log(letters):.2f}, who knows by 0."
+        if nats
+        else f"a model of {letters} characters; how well it predicts was not measured."
+    )
+    texts = {"tokenizer.json": (folder / "tokenizer.json").read_text(encoding="utf-8"), "text": text, "about": figure}
+    return page, texts, weights
+
+
+def _render(page: dict, texts: dict[str, str], ways: dict[str, str]) -> str:
+    """index.html; `ways`: how its style and its scripts come."""
+    escaped = {name: html.escape(text) for name, text in texts.items() if name in ("text", "about")}
+    escaped |= {"title": html.escape(page["title"]), "page": _json_in_html(json.dumps(page))}
+    status = f"It wrote this from seed {SEED} before you came. Write your own, or look inside this one below."
+    content = ways | {"inspector": part("inspector.html"), "status": status} | escaped
+    before, *pieces = part("index.html").split("{{ ")
+    return before + "".join(content[name] + rest for name, _, rest in (piece.partition(" }}") for piece in pieces))
+
+
+def _json_in_html(text: str) -> str:
+    """JSON that closes no tag and opens no comment."""
+    return text.replace("<", r"\u003c").replace("&", r"\u0026")
+
+
+def _style() -> str:
+    return f"{part('page.css')}#inspector {{\n{part('inspector.css')}}}\n"
+
+
+def _beside() -> dict[str, str]:
+    """Style and scripts as files of the folder."""
+    return {
+        "policy": POLICY.format("'self'", "'self'"),
+        "style": '<link rel="stylesheet" href="page.css">',
+        "script": '<script type="module" src="app.js"></script>',
+    }
+
+
+def _inside(texts: dict[str, str], weights: list[Path]) -> dict[str, str]:
+    """Style, scripts, tokenizer and weights as parts of index.html, where a disk's pages may load no other file."""
+    held = {file.name: base64.b64encode(file.read_bytes()).decode() for file in weights}
+    held |= {"worker.js": script_of("worker"), "tokenizer.json": _json_in_html(texts["tokenizer.json"])}
+    kept = [f'<script type="text/plain" id="{name}">{text}</script>\n' for name, text in held.items()]
+    return {
+        "policy": POLICY.format("'unsafe-inline'", "blob:"),
+        "style": f"<style>\n{_style()}</style>",
+        "script": "".join(kept) + f'<script type="module">\n{script_of("app")}</script>',
+    }

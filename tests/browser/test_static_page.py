@@ -340,7 +340,9 @@ def test_the_record_is_the_one_that_python_makes_and_answers_what_the_inspector_
         assert found[name] == expected[name], name
     assert np.allclose(found["surprisal"], expected["surprisal"], atol=2e-3)
     for name in ("top", "shaped"):
-        assert [[char for char, _ in row] for row in found[name]] == [[char for char, _ in row] for row in expected[name]]
+        assert [[char for char, _ in row] for row in found[name]] == [
+            [char for char, _ in row] for row in expected[name]
+        ]
         odds = [[p for row in record[name] for _, p in row] for record in (found, expected)]
         assert np.allclose(*odds, atol=2e-3)
     for name, means in expected["means"].items():

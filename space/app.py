@@ -5,17 +5,17 @@
     gradio space/app.py                      # the page follows each change of a file
     GRADIO_MCP_SERVER=true make space        # also as a tool for agents; needs gradio[mcp]
 
-Writing needs neither torch nor transformers, so the page is up as soon as gradio is; they are imported in the
-background, for the inspector.
+Writing needs neither torch nor transformers, so the page is up as soon as gradio is, with a text on it; they are
+imported in the background, for the inspector.
 """
 
 import os
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when numpy is imported: texts run side by side instead
 
-import json
 import threading
 from inspect import getdoc
+from pathlib import Path
 
 if os.environ.get("SPACES_ZERO_GPU"):
     import spaces
@@ -30,9 +30,8 @@ import models
 import reading
 import sheets
 import writing
-from char_lstm.inspection import page as inspector
+from char_lstm.inspection.page import LONGEST
 from char_lstm.loading import CheckpointError
-from char_lstm.paths import PRETRAINED
 from theme import THEME
 from writing import CHARACTERS
 
@@ -40,12 +39,14 @@ PLACES = 2  # texts that are written at the same time; the others wait in a queu
 QUEUE = 100
 SESSIONS = 2 * QUEUE  # that are remembered; each keeps what it sent last
 LARGEST_REQUEST = 100_000  # bytes: the longest text, escaped, and what the page sends along
+FIRST_SEED = 7  # of the text that the page opens with
+WRITE_LABEL = "Write {} characters"
 PROMPTS = ["Alice was", "“Off with her", "the white rabbit", "Why is a raven like", "once upon a midnight"]
 
 HIDDEN = {"api_visibility": "private", "show_progress": "hidden"}
 WRITING = {"concurrency_limit": PLACES, "concurrency_id": "writing", "show_progress": "hidden"}
-READING = {"concurrency_limit": 1, "concurrency_id": "reading"}
-LOOKS = {"theme": THEME, "css_paths": sheets.HERE / "page.css", "footer_links": []}
+READING = {"concurrency_limit": PLACES, "concurrency_id": "reading", **HIDDEN}
+LOOKS = {"theme": THEME, "css_paths": Path(__file__).with_name("page.css"), "footer_links": ["api"]}
 SERVING = {
     "ssr_mode": False,
     "show_error": True,  # gradio itself refuses values of a wrong type; without this, the visitor is not told why
@@ -54,16 +55,31 @@ SERVING = {
 }
 FROM_LINK = f"""(...values) => {{
   const link = new URLSearchParams(location.search);
-  return {list(sheets.FIELDS)}.map((name, index) => {{
-    const given = link.get(name), number = Number(given ?? NaN);
+  return {list(writing.FIELDS)}.map((name, index) => {{
+    const given = link.get(name), number = Number(given || NaN);
     if (name === "prompt") return given ?? values[index];
     if (name === "model") return {list(models.MODELS)}.includes(given) ? given : values[index];
-    return !isNaN(number) ? number : name === "seed" ? Math.floor(Math.random() * 1e6) : values[index];
+    return isNaN(number) ? values[index] : number;
   }});
 }}"""
 WRITE = "document.getElementById('write').click();"
 WRITE_LINKED = f"() => {{ if (new URLSearchParams(location.search).has('seed')) {WRITE} }}"
-NEW_SEED = "() => Math.floor(Math.random() * 1e6)"
+SHOW_LINK = """link => {
+  if (!link) return;
+  history.replaceState(null, "", link);
+  if (parent !== window) parent.postMessage({queryString: link.slice(1)}, "https://huggingface.co");  // around a Space
+}"""
+ANSWER = """
+element.addEventListener("want-connectivity", async ({detail: {position}}) => {
+  const before = props.value, record = JSON.parse(before);
+  const connectivity = await server.connectivity({model: record.model, text: record.chars.join(""), position});
+  if (props.value === before) props.value = JSON.stringify({...record, connectivity});
+});
+element.addEventListener("fork", ({detail}) => { window.forked = detail; trigger("submit"); });"""
+FORK = """record => {
+  const {chars, model} = JSON.parse(record), {position, character} = window.forked;
+  return [chars.slice(0, position).join("") + character, model];
+}"""
 
 
 def endpoint(function) -> dict:
@@ -72,13 +88,12 @@ def endpoint(function) -> dict:
 
 
 def prompt_box() -> gr.Textbox:
-    words = {"label": "Begin with", "info": "Capitals and punctuation are ignored."}
-    return gr.Textbox("", **words, placeholder="anything, or nothing", lines=2, max_length=writing.LONGEST_PROMPT)
+    words = {"label": "Begin with", "placeholder": "anything, or nothing"}
+    return gr.Textbox("", **words, lines=2, max_length=writing.LONGEST_PROMPT)
 
 
 def seed_box() -> gr.Number:
-    info = "The same seed gives the same text."
-    return gr.Number(label="Seed", info=info, precision=0, minimum=0, maximum=2**32 - 1)
+    return gr.Number(label="Seed", info="The same seed gives the same text; left empty, each is new.", precision=0)
 
 
 def temperature_slider() -> gr.Slider:
@@ -87,12 +102,12 @@ def temperature_slider() -> gr.Slider:
 
 
 def model_radio() -> gr.Radio:
-    names = list(models.MODELS)
-    return gr.Radio(names, value=models.DEFAULT, label="Model", visible=len(names) > 1)
+    several = len(models.MODELS) > 1
+    return gr.Radio(models.choices(), value=models.DEFAULT, label="Model", info=models.what_nats_are(), visible=several)
 
 
 def settings_accordion() -> list[gr.Slider | gr.Number]:
-    """Temperature, top k, top p and length, behind a heading that opens them."""
+    """Temperature, top k, top p, seed and length, behind a heading that opens them."""
     usual = models.default_settings()
     few, likely = "only the k likeliest; 0 means all", "only the likeliest, up to this total"
     with gr.Accordion("Settings", open=False):
@@ -100,83 +115,100 @@ def settings_accordion() -> list[gr.Slider | gr.Number]:
             temperature_slider(),
             gr.Slider(0, 100, usual.top_k, step=1, precision=0, label="Top k", info=few),
             gr.Slider(0.05, 1, usual.top_p, step=0.05, label="Top p", info=likely),
-            gr.Number(CHARACTERS, label="Characters", precision=0, minimum=1, maximum=writing.MOST_CHARACTERS),
+            seed_box(),
+            gr.Number(CHARACTERS, label="Characters", precision=0),
         ]
 
 
-def write_tab(demo: gr.Blocks):
-    """The first tab; returns the prompt of its text, the sheet, the model, the run and the button that asks to look
-    inside."""
-    with gr.Row():
-        with gr.Column(scale=2, min_width=300):
+def written_first() -> tuple[str, writing.Run]:
+    """The text that the page opens with."""
+    prompt = "alice was" if models.is_packaged(models.DEFAULT) else ""
+    usual = models.default_settings()
+    settings = {name: getattr(usual, name) for name in ("temperature", "top_k", "top_p")}
+    *_, text = writing.generate(prompt, models.DEFAULT, seed=FIRST_SEED, run=(run := writing.Run()), **settings)
+    return text, run
+
+
+def examples_of(text: str) -> list[str]:
+    """Beginnings to try: of the packaged models, ours; else words that the model itself begins with."""
+    if models.is_packaged(models.DEFAULT):
+        return PROMPTS
+    return list(dict.fromkeys(" ".join(line.split()[:3])[:20] for line in text.splitlines() if line.strip()))[:5]
+
+
+def write_part(demo: gr.Blocks, first: str, done: writing.Run) -> gr.HTML:
+    """What to ask for, the sheet with the text, and the inspector that looks into it, which is returned."""
+    with gr.Row(elem_id="desk"):
+        with gr.Column(elem_id="ask", min_width=280):
             prompt = prompt_box()
-            start = gr.Button(f"Write {CHARACTERS} characters", variant="primary", size="lg", elem_id="write")
-            with gr.Row():
-                again = gr.Button("New seed", min_width=80)
-                stop = gr.Button("Stop", min_width=80)
-            seed = seed_box()
+            start = gr.Button(WRITE_LABEL.format(CHARACTERS), variant="primary", size="lg", elem_id="write")
+            stop = gr.Button("Stop", min_width=80)
+        with gr.Column(elem_id="paper", min_width=280):
+            sheet = sheets.new_sheet("Text", **sheets.finished_sheet(first, done))
+        with gr.Column(elem_id="tune", min_width=280):
             model = model_radio()
-            temperature, top_k, top_p, length = settings_accordion()
-            gr.Examples(PROMPTS, prompt, label="Examples")
-        with gr.Column(scale=3, min_width=300):
-            sheet = sheets.new_sheet("Text")
-            inside = gr.Button("Look inside the model that wrote this")
-            begun, run = gr.State(""), gr.State(None)
+            temperature, top_k, top_p, seed, length = settings_accordion()
+            gr.Examples(examples_of(first), prompt, label="Examples")
+    shown = sheets.new_component("inspector", ANSWER, [reading.connectivity], elem_id="inside", label="Inspection")
+    run, drawn, link = gr.State(None), gr.Number(precision=0, visible=False, label="Seed"), gr.Textbox(visible=False)
 
-    fields = [prompt, model, temperature, top_k, top_p, seed, length]
-    begin = {"fn": sheets.begin_text, "inputs": [*fields, run], "outputs": [sheet, begun, seed, run]}
-    blank = start.click(**begin, queue=False, scroll_to_output=True, **HIDDEN)
-    written = blank.success(**endpoint(writing.generate), inputs=[*fields, run], outputs=sheet, **WRITING)
-    written.then(sheets.mark_copies_if_ended, [sheet, model, run], sheet, queue=False, **HIDDEN)
-    stop.click(lambda run: run.stop() if run else None, run, queue=False, **HIDDEN)
-    again.click(None, None, seed, js=NEW_SEED, **HIDDEN).then(None, js=f"() => {{ {WRITE} }}", **HIDDEN)
-    demo.load(None, fields, fields, js=FROM_LINK, **HIDDEN).then(None, js=WRITE_LINKED, **HIDDEN)
-    return begun, sheet, model, run, inside
-
-
-def look_tab():
-    """The second tab; returns the text it reads, the model, and the inspector that shows it."""
-    with gr.Row(equal_height=True):
-        text = gr.Textbox(
-            label="Text to read", lines=3, max_lines=6, max_length=inspector.LONGEST, scale=4, elem_id="text-to-read"
-        )
-        with gr.Column(scale=1, min_width=220):
-            model = model_radio()
-            read = gr.Button("Read it", variant="primary")
-    shown = sheets.new_component("inspector", label="Inspection")
-    read.click(reading.stream_inspection, [text, model], shown, api_visibility="private", **READING)
-    gr.api(**endpoint(reading.inspect), **READING)
-    return text, model, shown
+    asked = [prompt, model, temperature, top_k, top_p]
+    begin = {"fn": sheets.begin_text, "inputs": [prompt, model, seed, length, run], "outputs": [sheet, drawn, run]}
+    blank = start.click(**begin, concurrency_limit=None, scroll_to_output=True, **HIDDEN)
+    inputs = [*asked, drawn, length, run]
+    written = blank.success(**endpoint(writing.generate), inputs=inputs, outputs=sheet, **WRITING)
+    ended = written.then(sheets.end_text, [sheet, run], [sheet, link], queue=False, **HIDDEN)
+    looked = ended.then(reading.read_written, [sheet, run], shown, **READING)
+    ended.then(None, link, js=SHOW_LINK, **HIDDEN)
+    stop.click(lambda run: run.stop() if run else None, run, queue=False, cancels=[looked], **HIDDEN)
+    length.change(lambda n: WRITE_LABEL.format(CHARACTERS if n is None else n), length, start, queue=False, **HIDDEN)
+    opened = demo.load(lambda: reading.first_record(first, done), None, shown, **READING)
+    linked = demo.load(None, [*asked, seed, length], [*asked, seed, length], js=FROM_LINK, **HIDDEN)
+    linked.then(None, js=WRITE_LINKED, **HIDDEN)
+    start.click(None, cancels=[opened, looked], **HIDDEN)
+    forked = shown.submit(None, shown, [prompt, model], js=FORK, **HIDDEN)
+    forked.then(None, js=f"() => {{ {WRITE} }}", **HIDDEN)
+    return shown
 
 
-def cells_tab(demo: gr.Blocks) -> None:
-    """The third tab: the three cells side by side."""
+def own_part(shown: gr.HTML) -> None:
+    """A text of the visitor's, which the inspector above then looks into."""
+    text = gr.Textbox(label="Text to read", lines=3, max_lines=6, max_length=LONGEST, elem_id="text-to-read")
+    model = model_radio()
+    read = gr.Button("Read it")
+    read.click(reading.read_own, [text, model], shown, scroll_to_output=True, **READING)
+    gr.api(**endpoint(reading.inspect), concurrency_limit=1, concurrency_id="inspecting")
+
+
+def cells_part() -> None:
+    """The three cells side by side."""
     with gr.Row(equal_height=True):
         boxes = []
         for box in (prompt_box, temperature_slider, seed_box):
             with gr.Column(min_width=240):
                 boxes.append(box())
-    prompt, _, seed = boxes
+    prompt, temperature, seed = boxes
     start = gr.Button(f"Write {CHARACTERS} characters with each", variant="primary")
-    three = []
+    drawn, three = gr.Number(precision=0, visible=False, label="Seed"), []
     with gr.Row():
         for cell, name in models.CELLS.items():
             with gr.Column(min_width=280):
-                three.append(sheets.new_sheet(cell, heading(cell, name)))
+                three.append(sheets.new_sheet(cell, heading=heading(cell, name)))
 
     def begin_texts(prompt: str, seed: int | None) -> list:
+        writing.check_request(prompt, seed, CHARACTERS)
         return [*(sheets.blank_sheet(prompt, model) for model in models.CELLS.values()), writing.seed_or_drawn(seed)]
 
-    blank = start.click(begin_texts, [prompt, seed], [*three, seed], queue=False, **HIDDEN)
-    written = blank.success(**endpoint(writing.compare), inputs=boxes, outputs=three, **WRITING)
-    demo.load(None, None, seed, js=NEW_SEED, **HIDDEN)
+    blank = start.click(begin_texts, [prompt, seed], [*three, drawn], concurrency_limit=None, **HIDDEN)
+    inputs = [prompt, temperature, drawn]
+    written = blank.success(**endpoint(writing.compare), inputs=inputs, outputs=three, **WRITING)
     for sheet, model in zip(three, models.CELLS.values(), strict=True):
         written.then(lambda text, model=model: sheets.mark_copies(text, model), sheet, sheet, queue=False, **HIDDEN)
 
 
 def heading(cell: str, name: str) -> str:
     """A cell, and how well it predicts the part of the book that was held out."""
-    figures = json.loads((PRETRAINED / name / "evaluation.json").read_text(encoding="utf-8"))
+    figures = models.figures_of(name)
     return f"{cell}: {figures['parameters']:,} weights, {figures['nats_per_char']:.2f} nats per character"
 
 
@@ -191,35 +223,26 @@ def broken_page(reason: str) -> gr.Blocks:
 def build() -> gr.Blocks:
     """The page, or one that says what is wrong if the model is missing or broken."""
     try:
-        models.decoder_of(models.DEFAULT)
+        first = written_first()
     except (CheckpointError, OSError) as error:
         return broken_page(str(error))
     with gr.Blocks(title="char-lstm: 500 characters", analytics_enabled=False) as demo:
         gr.Markdown(
-            "# Five hundred characters, one at a time\n\nA small recurrent network has learnt a book letter by letter. "
-            "Let it write, see what it has memorised, and look inside while it reads.",
+            "# Five hundred characters, one at a time\n\nA small recurrent network guesses the next character, draws "
+            "one, and reads it back. Let it write, see what it has memorised, and look inside while it reads.",
             elem_id="title",
         )
-        with gr.Tabs() as tabs:
-            with gr.Tab("Write", id="write"):
-                begun, sheet, model, run, inside = write_tab(demo)
-            with gr.Tab("Look inside", id="look"):
-                text, reading_model, shown = look_tab()
-            if set(models.CELLS.values()) <= models.MODELS.keys():
-                with gr.Tab("Three cells", id="cells"):
-                    cells_tab(demo)
-        inside.click(
-            lambda begun, text, model, run: (gr.Tabs(selected="look"), reading.text_to_read(begun, text, run), model),
-            [begun, sheet, model, run],
-            [tabs, text, reading_model],
-            queue=False,
-            **HIDDEN,
-        ).then(reading.stream_inspection, [text, reading_model], shown, api_visibility="private", **READING)
+        shown = write_part(demo, *first)
+        with gr.Accordion("Look into a text of your own", open=False):
+            own_part(shown)
+        if set(models.CELLS.values()) <= models.MODELS.keys():
+            with gr.Accordion("More: three kinds of cells write", open=False):
+                cells_part()
     return demo.queue(max_size=QUEUE)
 
 
 def main(demo: gr.Blocks) -> None:
-    threading.Thread(target=models.model_of, args=(models.DEFAULT,), daemon=True).start()  # importing torch is slow
+    threading.Thread(target=models.cells_of, args=(models.DEFAULT,), daemon=True).start()  # importing torch is slow
     demo.launch(**LOOKS, **SERVING)
 
 

@@ -1,5 +1,7 @@
 """The models that the Space offers, each loaded when it is first asked for."""
 
+import json
+import math
 import os
 import threading
 from functools import cache
@@ -9,7 +11,9 @@ import gradio as gr
 
 from char_lstm import NoveltyIndex, load, load_decoder
 from char_lstm.generation_char_lstm import sampling_settings
-from char_lstm.loading import CheckpointError
+from char_lstm.inspection.telling import known_cells
+from char_lstm.loading import CheckpointError, checkpoint_folder
+from char_lstm.page.static import TITLES
 from char_lstm.paths import PRETRAINED
 
 CELLS = {"RNN": "alice_rnn", "GRU": "alice_gru", "LSTM": "alice"}
@@ -37,7 +41,48 @@ def decoder_of(name: str):
 def model_of(name: str):
     """The torch model and its tokenizer, for the inspector."""
     with IMPORTING:
+        import torch
+
+        torch.set_num_threads(1)  # readings run side by side; two threads each are slower on a busy machine
         return load(MODELS[name])
+
+
+@cache
+def cells_of(name: str) -> list[dict]:
+    """The cells that the inspector shows, the same for every text."""
+    return known_cells(*model_of(name))
+
+
+@cache
+def figures_of(name: str) -> dict:
+    """What was measured of a model: its evaluation.json, if it has one."""
+    file = checkpoint_folder(MODELS[name], None) / "evaluation.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+
+
+def is_packaged(name: str) -> bool:
+    """Whether a model is one of this repository's."""
+    return Path(MODELS[name]).resolve().parent == PRETRAINED
+
+
+def title_of(name: str) -> str:
+    """A model's name in words."""
+    return TITLES.get(name, name) if is_packaged(name) else name
+
+
+def choices() -> list[tuple[str, str]]:
+    """Each model in words, with its test figure, and the name that programs call it by."""
+    nats = {name: figures_of(name).get("nats_per_char") for name in MODELS}
+    return [(title_of(name) + (f" ({nats[name]:.2f} nats)" if nats[name] else ""), name) for name in MODELS]
+
+
+def what_nats_are() -> str:
+    """A sentence that says what the default model's test figure means."""
+    nats = figures_of(DEFAULT).get("nats_per_char", 1.0)
+    return (
+        f"Nats a character, on text that it never read: at {nats:.2f}, each character surprises it as much as a blind "
+        f"choice among {math.exp(nats):.1f}."
+    )
 
 
 @cache

@@ -1,23 +1,24 @@
 """Looking inside a model while it reads a text."""
 
 import json
-from collections.abc import Iterator
+from functools import cache, lru_cache
+
+import gradio as gr
 
 import models
-from char_lstm.inspection.page import LONGEST, inspector_data
+from char_lstm import normalise
+from char_lstm.inspection.page import LONGEST, connectivity_rows, inspector_data
+from char_lstm.tokenization_char_lstm import END_OF_ITEM
 from writing import Run
 
 
-def text_to_read(begun: str, text: str, run: Run | None) -> str:
-    """As much of what was written as can be shown; of a list, its first item."""
-    return (run.items[0] if run and run.items else begun + text)[:LONGEST]
-
-
-def checked_data(text: str | None, model: str) -> Iterator[dict]:
-    """What `inspector_data` yields; what cannot be read is refused in words that the visitor sees."""
+def data_of(text: str | None, model: str, *, whole: bool, **known) -> dict:
+    """What `inspector_data` yields last, or first; what cannot be read is refused in words that the visitor sees."""
     models.check_model(model)
+    known |= {"title": models.title_of(model), "nats": models.figures_of(model).get("nats_per_char")}
     try:
-        yield from inspector_data(*models.model_of(model), str(text or ""), model)
+        found = inspector_data(*models.model_of(model), str(text or ""), model, cells=models.cells_of(model), **known)
+        return list(found)[-1] if whole else next(found)
     except ValueError as error:
         raise models.visible_error(error) from error
 
@@ -33,10 +34,49 @@ def inspect(text: str, model: str = models.DEFAULT) -> dict:
         chars, surprisal (nats), top (the likeliest next characters), connectivity to the characters before, the mean
         of each gate by layer, and a dozen cells with their state and gates at each character.
     """
-    *_, whole = checked_data(text, model)
-    return whole
+    return data_of(text, model, whole=True)
 
 
-def stream_inspection(text: str, model: str) -> Iterator[str]:
-    """The same as JSON for the page, which shows what is ready while the slowest part is computed."""
-    yield from map(json.dumps, checked_data(text, model))
+def read_own(text: str, model: str) -> str:
+    """The record of a visitor's text, as JSON."""
+    return json.dumps(data_of(text, model, whole=False))
+
+
+def read_written(text: str, run: Run):
+    """The record of what was written, as much as can be shown, by the model that wrote it; of a list, its first item.
+    Nothing changes where there is no text, or another has been started."""
+    if not (text and run.ended.is_set()):
+        return gr.skip()
+    model, settings = run.asked["model"], {name: run.asked[name] for name in ("temperature", "top_k", "top_p")}
+    if run.items:
+        return read_own(run.items[0], model)
+    given = normalise(models.decoder_of(model)[1], run.asked["prompt"])
+    whole = (given + text)[:LONGEST]
+    return json.dumps(data_of(whole, model, whole=False, given=min(len(given), LONGEST), settings=settings))
+
+
+@cache
+def first_record(text: str, run: Run):
+    """The record of the text that the page opens with, made once."""
+    return read_written(text, run)
+
+
+@lru_cache(maxsize=4)
+def seen_by(model: str, text: str):
+    """A text as a model read it, kept for the letters that are asked about one after the other."""
+    from char_lstm.inspection.inspect import inspect_text  # imports torch
+
+    return inspect_text(*models.model_of(model), text)
+
+
+def connectivity(asked: dict) -> dict:
+    """What the prediction of one character depends on, computed when the page asks for it.
+
+    Args:
+        asked: the `model`, the `text` that it read and the `position` in it.
+    """
+    model, text = asked["model"], str(asked["text"]).removesuffix(END_OF_ITEM)
+    models.check_model(model)
+    if len(text) > LONGEST:
+        raise models.visible_error(f"The text has {len(text)} characters; the limit is {LONGEST}.")
+    return connectivity_rows(seen_by(model, text), [int(asked["position"])])[0]

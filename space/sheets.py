@@ -1,50 +1,79 @@
 """Sheets of paper: a component that shows a prompt, the text that continues it, and which passages are copies."""
 
 from itertools import accumulate
-from pathlib import Path
 from urllib.parse import urlencode
 
 import gradio as gr
 
 import models
 from char_lstm import measure_novelty, normalise, page
+from char_lstm.inspection.page import LONGEST
 from char_lstm.items import hash_item
-from writing import Run, lines_of, seed_or_drawn
+from char_lstm.tokenization_char_lstm import characters_lacking, list_some
+from writing import ITEMS, Run, check_request, lines_of, seed_or_drawn
 
-HERE = Path(__file__).resolve().parent
-FIELDS = ("prompt", "model", "temperature", "top_k", "top_p", "seed", "max_new_tokens")  # in a link to a text
-
-
-def new_sheet(label: str, heading: str | None = None) -> gr.HTML:
-    """The component. Its value is the text; its other properties come from `blank_sheet` and `mark_copies`."""
-    return new_component(
-        "sheet", value="", label=label, heading=heading, prompt="", changed=False, link=None, novelty=None
-    )
+NOTHING = {"note": None, "remark": None, "link": None, "novelty": None}  # what may be said around a text
 
 
-def new_component(name: str, **properties) -> gr.HTML:
-    """A component of `char_lstm.page` with nothing in it yet."""
+def new_sheet(label: str, **properties) -> gr.HTML:
+    """The component. Its value is the text; its other properties come from `blank_sheet` and `end_text`."""
+    return new_component("sheet", **{"value": "", "label": label, "heading": None, "prompt": ""} | NOTHING | properties)
+
+
+def new_component(name: str, script: str = "", functions: list | None = None, **properties) -> gr.HTML:
+    """A component of `char_lstm.page` with nothing in it yet, and a script that may call `functions` here."""
     files = page.component(name)
-    looks = {"html_template": files["html"], "css_template": files["css"], "js_on_load": files["js"]}
-    return gr.HTML(**looks, apply_default_css=False, **properties)
+    looks = {"html_template": files["html"], "css_template": files["css"], "js_on_load": files["js"] + script}
+    return gr.HTML(**looks, apply_default_css=False, server_functions=functions, **properties)
 
 
-def blank_sheet(prompt: str, model: str, link: str | None = None) -> dict:
-    """An update that leaves nothing on a sheet but the prompt, as the model reads it."""
-    normalised = normalise(models.decoder_of(model)[1], prompt)
+def finished_sheet(text: str, run: Run) -> dict:
+    """The properties of a sheet on which a text stands from the first."""
+    ended, _ = end_text(text, run)
+    shown = blank_sheet(run.asked["prompt"], run.asked["model"]) | ended | {"value": text}
+    return {name: value for name, value in shown.items() if name != "__type__"}
+
+
+def blank_sheet(prompt: str, model: str) -> dict:
+    """An update that leaves nothing on a sheet but the prompt, as the model reads it, and says what it changed."""
+    tokenizer = models.decoder_of(model)[1]
+    normalised = normalise(tokenizer, prompt)
     shown = "" if models.writes_items(model) else normalised  # each item of a list begins with it
-    return gr.update(value="", prompt=shown, changed=normalised != prompt, link=link, novelty=None)
+    said = []
+    if lacking := characters_lacking(tokenizer, prompt.encode("utf-8", "replace").decode()):
+        said.append(f"Left out, because this model has never met them: {list_some(lacking, ' ')} ({len(lacking)}).")
+    if normalised != prompt:
+        said.append("Read as:" if normalised else "Nothing is left of it.")
+    return gr.update(value="", prompt=shown, **NOTHING | {"note": " ".join(said) or None})
 
 
-def begin_text(prompt: str, model: str, temperature, top_k, top_p, seed: int | None, length, run: Run | None = None):
-    """Stops the run before, if any; returns a blank sheet that links to its text, the normalised prompt, the seed, and
-    a new run."""
+def begin_text(prompt: str, model: str, seed: int | None, length: int | None, run: Run | None):
+    """Stops the run before, if any; returns a blank sheet, the seed, which is drawn where none is given, and a new
+    run."""
+    check_request(prompt, seed, length)
     if run:
         run.stop()
-    seed = seed_or_drawn(seed)
-    values = (prompt, model, temperature, top_k, top_p, seed, length)
-    sheet = blank_sheet(prompt, model, "?" + urlencode(dict(zip(FIELDS, values, strict=True))))
-    return sheet, sheet["prompt"], seed, Run()
+    return blank_sheet(prompt, model), seed_or_drawn(seed), Run()
+
+
+def end_text(text: str, run: Run) -> tuple[dict, str]:
+    """An update that marks what is known in a text or a list and says what there is to say of it, and the link to what
+    was written; neither if another has been started in the meantime."""
+    if not (text and run.ended.is_set()):
+        return gr.skip(), gr.skip()
+    model, wanted, said = run.asked["model"], run.asked["max_new_tokens"], []
+    if run.items:
+        novelty, written, wanted, kind = mark_known_items(run.items, model), len(run.items), ITEMS, "items"
+    else:
+        novelty, written, kind = mark_copies(text, model), len(text), "characters"
+    if written < wanted:
+        said.append(f"Unfinished: {written} of {wanted} {kind}.")
+    if not novelty["novelty"]:
+        said.append("What is copied is not known: this model came without an index of its training text.")
+    if not run.items and written > LONGEST:
+        said.append(f"Only the first {LONGEST} characters are looked into.")
+    link = "?" + urlencode(run.asked | ({} if run.items else {"max_new_tokens": written}))
+    return novelty | {"link": link, "remark": " ".join(said) or None}, link
 
 
 def mark_copies(text: str, model: str) -> dict:
@@ -60,10 +89,3 @@ def mark_known_items(items: list[str], model: str) -> dict:
     placed = zip(starts, items, strict=False)
     spans = [(start, start + len(item)) for start, item in placed if hash_item(item) in known]
     return gr.update(novelty={"spans": spans, "items": len(items)} if items else None)
-
-
-def mark_copies_if_ended(text: str, model: str, run: Run | None) -> dict:
-    """Marks what is known in a text or a list, unless another has been started in the meantime."""
-    if run and not run.ended.is_set():
-        return gr.skip()
-    return mark_known_items(run.items, model) if run and run.items else mark_copies(text, model)

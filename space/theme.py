@@ -8,6 +8,7 @@ COLOURS = {  # paper and ink: light, dark
     **dict.fromkeys(("body_text_color", "block_label_text_color", "block_title_text_color"), ("#1e2127", "#f1eee7")),
     **dict.fromkeys(("body_text_color_subdued", "block_info_text_color"), ("#5f626b", "#a5a8b0")),
     "border_color_primary": ("#ddd8cd", "#343943"),
+    **dict.fromkeys(("input_border_color", "checkbox_border_color"), ("#8a8578", "#767c88")),
     "input_placeholder_color": ("#6b6e76", "#a5a8b0"),
     "button_primary_background_fill": ("#5b3fa8", "#b79cff"),
     "button_primary_background_fill_hover": ("#4a3190", "#cbb8ff"),
@@ -21,6 +22,7 @@ THEME = gr.themes.Base(
     primary_hue="violet", neutral_hue="stone", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
 ).set(
     button_border_width="1px",
+    input_border_width="1px",
     color_accent="#5b3fa8",
     **{name: light for name, (light, _) in COLOURS.items()},
     **{f"{name}_dark": dark for name, (_, dark) in COLOURS.items()},

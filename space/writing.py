@@ -11,18 +11,21 @@ from char_lstm import generate_items, stream_text
 CHARACTERS = 500
 MOST_CHARACTERS = 5000
 LONGEST_PROMPT = 1000
+LARGEST_SEED = 2**32 - 1
+FIELDS = ("prompt", "model", "temperature", "top_k", "top_p", "seed", "max_new_tokens")  # in a link to a text
 ITEMS = 20  # that a model of items writes, one a line
 UPDATE = 10  # characters in an update: one at a time would be slower than the model
 PATIENCE = 2  # seconds for a stopped text to end
 
 
 class Run:
-    """A text being written for the page: whether it was asked to stop, whether it has ended, and its items if it is a
-    list."""
+    """A text being written for the page: what was asked for (by FIELDS), whether it was asked to stop, whether it has
+    ended, and its items if it is a list."""
 
     def __init__(self):
         self.stopped, self.ended = threading.Event(), threading.Event()
         self.items: list[str] = []
+        self.asked: dict = {}
 
     def stop(self) -> None:
         """Asks the text to stop and waits until it has, so that nothing of it arrives later."""
@@ -35,12 +38,21 @@ def lines_of(item: str) -> str:
     return f"{item}\n\n" if "\n" in item else f"{item}\n"
 
 
+def check_request(prompt: str, seed: int | None, length: int | None) -> None:
+    """Refuses in words what is out of range. The fields themselves have no bounds: gradio would log a traceback."""
+    if len(prompt) > LONGEST_PROMPT:
+        raise models.visible_error(f"The prompt has {len(prompt)} characters; the limit is {LONGEST_PROMPT}.")
+    if seed is not None and not 0 <= seed <= LARGEST_SEED:
+        raise models.visible_error(f"The seed is {seed}; give a number from 0 to {LARGEST_SEED}, or none.")
+    if length is not None and not 1 <= length <= MOST_CHARACTERS:
+        raise models.visible_error(f"{length} characters were asked for; give a number from 1 to {MOST_CHARACTERS}.")
+
+
 def growing_text(model: str, prompt: str | None, run: Run, **settings) -> Iterator[str]:
     """The text so far, every few characters; or the list so far, every item, each of which begins with the prompt."""
     models.check_model(model)
     prompt = prompt or ""
-    if len(prompt) > LONGEST_PROMPT:
-        raise models.visible_error(f"The prompt has {len(prompt)} characters; the limit is {LONGEST_PROMPT}.")
+    check_request(prompt, settings["seed"], settings["max_new_tokens"])
     try:
         if models.writes_items(model):
             for item in generate_items(*models.decoder_of(model), ITEMS, prefix=prompt, **settings):
@@ -78,8 +90,10 @@ def generate(
     """
     sampling = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
     run = run or Run()  # the page passes one; gradio's own `cancels` would sometimes end the text after the stopped one
+    length = CHARACTERS if max_new_tokens is None else max_new_tokens
+    run.asked = dict(zip(FIELDS, (prompt, model, temperature, top_k, top_p, seed, length), strict=True))
     try:
-        for text in growing_text(model, prompt, run, seed=seed, max_new_tokens=max_new_tokens, **sampling):
+        for text in growing_text(model, prompt, run, seed=seed, max_new_tokens=length, **sampling):
             if run.stopped.is_set():
                 return
             yield text

@@ -20,7 +20,7 @@ from safetensors.numpy import load_file, save_file
 
 from .loading import checkpoint_folder, read_part
 from .novelty_books import FILE as BOOKS
-from .novelty_books import BookIndex, hash_passages
+from .novelty_books import LARGEST, BookIndex, hash_passages
 
 GRAM = 8  # characters in a hash
 SHORTEST = 20  # characters of a copy, some four words: any two texts in one language share many shorter passages
@@ -83,6 +83,13 @@ class NoveltyIndex:
             agreeing = {place: 1 + agreeing.get(place + 1, GRAM - 1) for place in places}
             lengths[here] = max(agreeing.values(), default=0)
         return lengths
+
+
+def index_of(pieces: list[str]) -> NoveltyIndex | BookIndex:
+    """The index of a training text in pieces: of a library, which the index would be too large for, of a sample."""
+    if sum(map(len, pieces)) > LARGEST / 4:
+        return BookIndex.build(pieces)
+    return NoveltyIndex.build("".join(pieces))
 
 
 def measure_novelty(text: str, index: NoveltyIndex) -> Novelty:

@@ -80,7 +80,7 @@ def test_a_letter_and_its_marks_have_one_tint_the_strongest_and_both_are_reached
     start = HINDI.index("की")
     letter = page.locator(f"#seen-{start}")
     shown = float(letter.evaluate("letter => letter.style.getPropertyValue('--v')"))
-    assert shown == pytest.approx(min(1, max(surprisal[start : start + 2]) / 6), abs=1e-3)
+    assert shown == pytest.approx(min(1, max(surprisal[start : start + 2]) / 4), abs=1e-3)
     for place in (start, start + 1, start):
         letter.click()
         assert f"{surprisal[place]:.2f} nats of surprise" in page.locator(".words").text_content()
@@ -117,6 +117,15 @@ def test_a_mark_on_the_sheet_counts_characters_and_takes_whole_letters(page):
     assert marked[1] == "की "
     assert marked[0].startswith("क")
     assert page.locator(".count").text_content() == f"{2 + len(HINDI)} characters"
+
+
+def test_copies_that_meet_are_seen_to_be_two(page):
+    sheet(page, "a" * 30 + "b" * 30 + "c" * 30, [(0, 30), (25, 60)])
+    marks = page.locator("mark")
+    assert marks.all_text_contents() == ["a" * 30, "b" * 30]
+    edges = [mark.evaluate("mark => parseFloat(getComputedStyle(mark).borderInlineStartWidth)") for mark in marks.all()]
+    assert edges == [0, 3]
+    assert "A bar stands where one copy ends and the next begins." in page.locator(".copies").text_content()
 
 
 @pytest.mark.parametrize(("text", "side"), [(NIGHT, "rtl"), ("nobody", "ltr")])

@@ -61,6 +61,7 @@ def space(packaged, tmp_path, monkeypatch):
     (folder / "__pycache__" / "app.pyc").touch()
     (folder / "app.py").write_text(APP)
     (folder / "README.md").write_text(HEADER)
+    (folder / "agents.md").write_text("USER/SPACE answers at https://USER-SPACE.hf.space")
     (folder / "requirements.txt").write_text("torch>=2.6\n")
     monkeypatch.setattr(assemble, "in_checkout", lambda *_: folder)
     shutil.copytree(packaged, tmp_path / "pretrained" / "alice_rnn")

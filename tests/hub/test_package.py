@@ -110,7 +110,7 @@ def base(run, tmp_path, story, monkeypatch):
     corpus = DatasetDict({"train": Dataset.from_dict({"text": [story[:4000], story[4000:]]})})
     corpus.save_to_disk(tmp_path / "library")
     with monkeypatch.context() as patch:
-        patch.setattr(packaging, "LARGEST", len(story))
+        patch.setattr("char_lstm.novelty.LARGEST", len(story))
         arguments = ["--run", str(run), "--output_dir", str(tmp_path / "base"), "--dataset", str(tmp_path / "library")]
         cli.run("package", arguments)
     return tmp_path / "base"

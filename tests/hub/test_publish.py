@@ -42,7 +42,13 @@ class TestPublishing:
         assert {"data/train-00000-of-00001.parquet", "tokenizer.json", "README.md"} < dataset.keys()
         package = {name for name in shown if name.startswith("char_lstm/")}
         compared = {name for name in shown if name.startswith("pretrained/")}
-        assert shown.keys() - compared - package == {".gitattributes", "app.py", "README.md", "requirements.txt"}
+        assert shown.keys() - compared - package == {
+            ".gitattributes",
+            "agents.md",
+            "app.py",
+            "README.md",
+            "requirements.txt",
+        }
         assert compared == {f"pretrained/alice_rnn/{name}" for name in (*NEEDED, "evaluation.json")}
         assert hub.repos[SPACE].variables == {"MODEL_ID": "user/tiny"}
 
@@ -68,10 +74,11 @@ class TestPublishing:
         for name in CODE:
             assert hub.read(hub.repos[MODEL].head.files[name]) == (PACKAGE / name).read_bytes()
 
-    def test_the_card_names_the_base_that_was_published_before(self, command, hub):
-        command("--base_model", "user/first")
+    @pytest.mark.parametrize("name", ["base_model", "new_version"])
+    def test_the_card_names_the_base_and_the_successor_that_were_published_before(self, command, hub, name):
+        command(f"--{name}", "user/another")
         model = RepoCard(hub.read(hub.repos[MODEL].head.files["README.md"]).decode())
-        assert model.data.base_model == "user/first"
+        assert model.data[name] == "user/another"
 
     def test_the_cards_name_each_other_and_pin_the_revision(self, command, hub):
         command()
@@ -80,6 +87,8 @@ class TestPublishing:
         )
         assert 'from_pretrained("user/tiny", **where)' in model.text
         assert '"revision": "v1"' in model.text
+        agents = hub.read(hub.repos[SPACE].head.files["agents.md"]).decode()
+        assert agents == "user/writes answers at https://user-writes.hf.space"
         assert "huggingface.co/spaces/user/writes" in model.text
         assert model.data.datasets == shown.data.datasets == ["user/story"]
         assert shown.data.models == shown.data.preload_from_hub == ["user/tiny"]

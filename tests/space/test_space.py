@@ -11,6 +11,7 @@ from contextlib import suppress
 from itertools import pairwise
 from urllib.parse import parse_qs
 
+import gradio as gr
 import httpx
 import pytest
 import yaml
@@ -32,7 +33,7 @@ from char_lstm import (
     load_decoder,
     measure_novelty,
 )
-from char_lstm.inspection.page import inspector_data
+from char_lstm.inspection.page import connectivity_rows, inspector_data
 from char_lstm.items import save_items
 from char_lstm.tokenization_char_lstm import END_OF_ITEM
 from tests.conftest import ALICE, ROOT
@@ -99,12 +100,12 @@ class TestLimits:
         ("given", "says"),
         [
             ({"prompt": "a" * 1001}, "The prompt has 1001 characters; the limit is 1000."),
-            ({"max_new_tokens": 0}, "1"),
-            ({"max_new_tokens": 5001}, "5000"),
+            ({"max_new_tokens": 0}, "0 characters were asked for; give a number from 1 to 5000."),
+            ({"max_new_tokens": 99_999}, "99999 characters were asked for; give a number from 1 to 5000."),
             ({"temperature": 2.5}, "2"),
             ({"top_k": -1}, "0"),
             ({"top_p": 0}, "0.05"),
-            ({"seed": -1}, "0"),
+            ({"seed": -5}, "The seed is -5; give a number from 0 to 4294967295, or none."),
             ({"model": "shakespeare"}, "shakespeare"),
         ],
     )
@@ -213,39 +214,120 @@ class TestSlots:
 
 class TestInside:
     def test_the_inspection_is_the_packages(self, client):
-        *_, wanted = inspector_data(*load(ALICE), "Alice was tired.", "alice")
+        known = {"title": models.title_of("alice"), "nats": models.figures_of("alice")["nats_per_char"]}
+        *_, wanted = inspector_data(*load(ALICE), "Alice was tired.", "alice", **known)
         assert client.predict("Alice was tired.", api_name="/inspect") == json.loads(json.dumps(wanted))
 
-    def test_the_page_has_it_before_its_slowest_part(self):
-        at_once, whole = map(json.loads, reading.stream_inspection("alice", "alice_gru"))
-        assert at_once["connectivity"] is None
-        assert at_once | {"connectivity": whole["connectivity"]} == whole
+    def test_a_reading_computes_no_gradients_until_a_letter_is_asked_about(self, monkeypatch):
+        asked, rows = [], connectivity_rows
+        monkeypatch.setattr(
+            reading, "connectivity_rows", lambda seen, wanted: asked.extend(wanted) or rows(seen, wanted)
+        )
+        record = json.loads(reading.read_own("alice was", "alice_gru"))
+        assert record["connectivity"] is None
+        assert not asked
+        found = reading.connectivity({"model": "alice_gru", "text": "".join(record["chars"]), "position": 5})
+        assert (found["position"], len(found["thousandths"])) == (5, 5)
+        assert asked == [5]
+
+    def test_a_text_is_looked_into_by_the_model_that_wrote_it(self):
+        run = writing.Run()
+        *_, text = writing.generate("Alice", "alice_gru", 0.5, 3, 0.9, seed=3, max_new_tokens=20, run=run)
+        record = json.loads(reading.read_written(text, run))
+        assert (record["model"], record["given"]) == ("alice_gru", len("alice"))
+        assert record["settings"] == {"temperature": 0.5, "top_k": 3, "top_p": 0.9}
+        assert "".join(record["chars"]) == "alice" + text
+
+    def test_a_reading_of_the_page_does_not_wait_for_one_over_the_api(self, launched):
+        places = {fn.api_name: fn.concurrency_id for fn in launched[0].get_blocks().fns.values()}
+        assert places["inspect"] not in {places["read_own"], places["read_written"]}
+
+    def test_one_thread_reads(self):
+        import torch
+
+        torch.set_num_threads(2)
+        models.model_of.__wrapped__("alice_gru")
+        assert torch.get_num_threads() == 1
+
+    def test_the_page_opens_with_a_finished_text_that_a_visitor_need_not_wait_for(self, launched):
+        sheet = next(
+            block for block in launched[0].get_blocks().blocks.values() if getattr(block, "label", "") == "Text"
+        )
+        assert len(sheet.value) == writing.CHARACTERS
+        assert sheet.props["prompt"] == "alice was"
+        assert sheet.props["novelty"]["share_new"] > 0
 
 
 class TestSheet:
-    FIELDS = ("“Off with her!”", "alice", 0.7, 4, 0.9, 12, 500)
+    def written(self, model="alice", stop_after=None, **asked) -> tuple[str, writing.Run]:
+        """A text of the page, stopped after so many updates."""
+        writes = writing.generate("Alice was", model, 0.7, 4, 0.9, 12, run=(run := writing.Run()), **asked)
+        texts = []
+        for text in writes:
+            texts.append(text)
+            if len(texts) == stop_after:
+                run.stopped.set()
+        return texts[-1], run
 
     def test_it_shows_the_prompt_as_the_model_reads_it(self):
-        sheet, read, *_ = sheets.begin_text(*self.FIELDS)
-        assert (sheet["prompt"], sheet["changed"], read) == (" off with her\n", True, " off with her\n")
-        assert not sheets.blank_sheet("off with her", "alice")["changed"]
+        sheet, *_ = sheets.begin_text("“Off with her!”", "alice", 12, 500, None)
+        assert (sheet["prompt"], sheet["note"]) == (" off with her\n", "Read as:")
+        assert sheets.blank_sheet("off with her", "alice")["note"] is None
+
+    def test_it_names_and_counts_the_letters_that_a_prompt_loses(self):
+        sheet = sheets.blank_sheet("Привет alice", "alice")
+        assert sheet["prompt"] == " alice"
+        assert sheet["note"].endswith("П в е и р т (6). Read as:")
+        assert "Nothing is left" in sheets.blank_sheet("漢字", "alice")["note"]
+
+    @pytest.mark.parametrize(
+        ("prompt", "seed", "length", "says"),
+        [("a", -5, 500, "The seed is -5"), ("a", 5, 99_999, "99999 characters"), ("a" * 1001, 5, 500, "1001")],
+    )
+    def test_what_is_out_of_range_is_said_in_words_before_the_text_before_is_stopped(self, prompt, seed, length, says):
+        run = writing.Run()
+        with pytest.raises(gr.Error, match=says) as refused:
+            sheets.begin_text(prompt, "alice", seed, length, run)
+        assert not refused.value.print_exception
+        assert not run.stopped.is_set()
 
     def test_its_link_holds_prompt_settings_and_seed(self):
-        sheet, _, seed, _ = sheets.begin_text(*self.FIELDS)
-        assert seed == 12
-        link = {name: value for name, (value,) in parse_qs(sheet["link"].removeprefix("?")).items()}
-        assert link == dict(zip(sheets.FIELDS, map(str, self.FIELDS), strict=True))
+        text, run = self.written()
+        sheet, link = sheets.end_text(text, run)
+        assert sheet["link"] == link
+        assert sheet["remark"] is None
+        asked = {name: value for name, (value,) in parse_qs(link.removeprefix("?")).items()}
+        wanted = ("Alice was", "alice", 0.7, 4, 0.9, 12, 500)
+        assert asked == dict(zip(writing.FIELDS, map(str, wanted), strict=True))
 
-    def test_a_seed_left_out_is_drawn_and_part_of_the_link(self):
-        sheet, _, seed, _ = sheets.begin_text(*self.FIELDS[:5], None, 500)
-        assert isinstance(seed, int)
-        assert f"seed={seed}&" in sheet["link"]
+    def test_a_stopped_text_is_called_unfinished_and_its_link_asks_for_what_was_written(self):
+        text, run = self.written(stop_after=3)
+        sheet, link = sheets.end_text(text, run)
+        assert sheet["remark"] == "Unfinished: 30 of 500 characters."
+        assert link.endswith("&max_new_tokens=30")
+
+    def test_of_a_text_too_long_to_be_looked_into_that_is_said(self):
+        text, run = self.written(max_new_tokens=1010)
+        assert sheets.end_text(text, run)[0]["remark"] == "Only the first 1000 characters are looked into."
+
+    def test_nothing_is_said_of_a_text_that_another_has_taken_the_place_of(self):
+        assert [update["__type__"] for update in sheets.end_text("alice", writing.Run())] == ["update"] * 2
+        assert reading.read_written("alice", writing.Run()) == gr.skip()
+
+    def test_a_seed_left_out_is_drawn_anew_each_time_and_one_that_is_set_stays(self):
+        drawn = {sheets.begin_text("a", "alice", None, 500, None)[1] for _ in range(5)}
+        assert len(drawn) > 1
+        assert sheets.begin_text("a", "alice", 12, 500, None)[1] == 12
 
     def test_it_marks_what_appears_in_the_book(self, alice):
         text = generate_text(*alice, temperature=0)
         found = measure_novelty(text, NoveltyIndex.load(ALICE))
         assert sheets.mark_copies(text, "alice")["novelty"] == vars(found)
         assert sheets.mark_copies("", "alice")["novelty"] is None
+
+    def test_without_an_index_it_says_why_nothing_is_marked(self, monkeypatch):
+        monkeypatch.setattr(models, "novelty_index_of", lambda name: None)
+        assert "without an index of its training text" in sheets.end_text(*self.written(max_new_tokens=10))[0]["remark"]
 
     @pytest.fixture
     def names(self, make_model, tmp_path, monkeypatch):
@@ -258,7 +340,8 @@ class TestSheet:
             model.save_pretrained(tmp_path)
             tokenizer.save_pretrained(tmp_path)
             monkeypatch.setitem(models.MODELS, "names", str(tmp_path))
-            models.decoder_of.cache_clear()
+            for loaded in (models.decoder_of, models.model_of, models.cells_of, models.figures_of):
+                loaded.cache_clear()
             return tmp_path
 
         return add
@@ -273,10 +356,10 @@ class TestSheet:
         *_, text = writing.generate("A", "names", seed=3, max_new_tokens=8, run=(run := writing.Run()))
         assert text == "".join(f"{item}\n\n" if "\n" in item else f"{item}\n" for item in items)
         assert sheets.blank_sheet("A", "names")["prompt"] == ""
-        found = sheets.mark_copies_if_ended(text, "names", run)["novelty"]
+        found = sheets.end_text(text, run)[0]["novelty"]
         assert found["items"] == writing.ITEMS
         assert {text[start:end] for start, end in found["spans"]} == set(known)
-        assert reading.text_to_read("", text, run) == items[0]
+        assert "".join(json.loads(reading.read_written(text, run))["chars"]) == items[0] + END_OF_ITEM
 
     def test_of_a_list_that_is_stopped_only_the_items_shown_are_counted(self, names):
         names(newlines=True)
@@ -285,7 +368,9 @@ class TestSheet:
         run.stopped.set()
         assert not list(writes)
         assert shown == "".join(map(writing.lines_of, run.items))
-        assert sheets.mark_copies_if_ended(shown, "names", run)["novelty"] == {"spans": [], "items": 3}
+        sheet, _ = sheets.end_text(shown, run)
+        assert sheet["novelty"] == {"spans": [], "items": 3}
+        assert sheet["remark"] == "Unfinished: 3 of 20 items."
 
 
 class TestStart:
@@ -296,6 +381,19 @@ class TestStart:
         first, *others = models.available_models().items()
         assert first == ("char-lstm-dickens", "someone/char-lstm-dickens")
         assert ("alice_gru", str(ALICE.parent / "alice_gru")) in others
+
+    def test_a_model_of_ones_own_brings_examples_title_and_figure(self, monkeypatch, saved):
+        (saved / "evaluation.json").write_text('{"nats_per_char": 1.5}')
+        monkeypatch.setitem(models.MODELS, "mine", str(saved))
+        monkeypatch.setattr(models, "DEFAULT", "mine")
+        models.figures_of.cache_clear()
+        assert ("mine (1.50 nats)", "mine") in models.choices()
+        assert app.examples_of("one two three four\n\nfive\none two three") == ["one two three", "five"]
+
+    def test_models_are_named_in_words_and_called_by_their_names(self):
+        words, name = models.choices()[0]
+        assert words.startswith("Alice, one book: the assignment (1.27 nats")
+        assert name == "alice"
 
     def test_transformers_is_imported_by_one_thread_alone(self, monkeypatch):
         inside, most = [], []
@@ -344,6 +442,13 @@ class TestStart:
 
 
 class TestOnTheHub:
+    def test_agents_md_names_every_call_and_argument(self, client):
+        words = (ROOT / "space/agents.md").read_text(encoding="utf-8")
+        endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+        for name, endpoint in endpoints.items():
+            assert f"`{name}`" in words
+            assert all(f"`{parameter['parameter_name']}`" in words for parameter in endpoint["parameters"])
+
     def test_the_readme_carries_a_whole_header(self):
         header = yaml.safe_load(re.match(r"---\n(.*?)\n---\n", (ROOT / "space/README.md").read_text(), re.DOTALL)[1])
         assert header["sdk"] == "gradio"

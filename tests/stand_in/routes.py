@@ -306,6 +306,37 @@ def hardware(request: Request):
     return runtime(request)
 
 
+@route("POST", "/api/collections")
+def create_collection(request: Request):
+    wanted, known = request.json, request.hub.collections
+    request.signed_in(write=f"{wanted['namespace']}/collection")
+    slug = f"{wanted['namespace']}/{wanted['title'].lower().replace(' ', '-')}-{'0' * 24}"
+    if slug in known:
+        raise Refusal(409, "a collection of this title exists", slug=slug)
+    owner = {"name": wanted["namespace"], "type": "user"}
+    known[slug] = {"slug": slug, "title": wanted["title"], "private": wanted["private"], "owner": owner, "items": []}
+    return collection(request, slug)
+
+
+@route("GET", r"/api/collections/(?P<slug>[^/]+/[^/]+)")
+def collection(request: Request, slug: str | None = None):
+    kept = request.hub.collections[slug or request.path["slug"]]
+    return kept | {"lastUpdated": "2026-01-01T00:00:00.000Z", "position": 0, "theme": "green", "upvotes": 0}
+
+
+@route("POST", r"/api/collections/(?P<slug>[^/]+/[^/]+)/items")
+def collection_item(request: Request):
+    slug, wanted = request.path["slug"], request.json["item"]
+    request.signed_in(write=slug)
+    items = request.hub.collections[slug]["items"]
+    if (f"{wanted['type']}s", wanted["id"]) not in request.hub.repos:
+        raise Refusal(404, "no such repository")
+    if any((item["type"], item["id"]) == (wanted["type"], wanted["id"]) for item in items):
+        raise Refusal(409, "it is in the collection already")
+    items.append(wanted | {"_id": str(len(items)), "position": len(items)})
+    return collection(request)
+
+
 @route("POST", r"/api/buckets/(?P<id>[^/]+/[^/]+)")
 def bucket(request: Request):
     request.signed_in(write=request.path["id"])

@@ -75,6 +75,7 @@ class Hub:
         self.repos: dict[tuple[str, str], Repo] = {}
         self.users = {"hf_write": ("user", "write"), "hf_read": ("user", "read"), "hf_other": ("other", "write")}
         self.paid_plan = True
+        self.collections: dict[str, dict] = {}  # by their slug
         self.jobs: list[dict] = []  # what was asked for, the oldest first
         self.faults: list[Fault] = []
         self.requests: list[str] = []

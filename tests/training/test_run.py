@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import training_args
 
-from char_lstm import CharLstmForCausalLM, cli, generate_text, load
+from char_lstm import CharLstmForCausalLM, NoveltyIndex, cli, generate_text, load, measure_novelty
 from char_lstm.corpus.build import build_corpus
 from char_lstm.corpus.sequences import lengths_of
 from char_lstm.errors import TrainingError
@@ -87,6 +87,12 @@ def test_one_command_leaves_a_model_that_loads_and_writes(finished):
     assert model(torch.tensor([[1, 2]])).past_key_values is not None
     assert (finished / "loss.png").read_bytes().startswith(b"\x89PNG")
     assert not list(finished.glob("*unfinished*"))
+
+
+def test_a_run_keeps_the_index_that_tells_its_copies(finished, corpus):
+    read = "".join(datasets.load_from_disk(corpus)["train"]["text"])
+    found = measure_novelty(read[:100] + "|", NoveltyIndex.load(finished))
+    assert found.spans == [(0, 100)]
 
 
 def test_the_held_out_loss_of_every_epoch_is_nats_per_character(finished, corpus):

@@ -34,8 +34,19 @@ class PublishArguments:
         default="unknown", metadata={"help": "The text's licence: public-domain, or the Hub's name for it (cc-by-4.0)."}
     )
     base_model: str | None = field(default=None, metadata={"help": "What the model began from, on the Hub: USER/NAME."})
-    space_id: str | None = field(default=None, metadata={"help": "Where the Space goes: USER/NAME."})
+    new_version: str | None = field(
+        default=None, metadata={"help": "The model on the Hub that takes this one's place: USER/NAME."}
+    )
+    static_space_id: str | None = field(
+        default=None, metadata={"help": "Where the page goes that runs in the visitor's browser, for free: USER/NAME."}
+    )
+    space_id: str | None = field(
+        default=None, metadata={"help": "Where the Gradio Space goes, which may need a paid plan: USER/NAME."}
+    )
     space_hardware: str | None = field(default=None, metadata={"help": "What the Space runs on, e.g. cpu-upgrade."})
+    collection: str | None = field(
+        default=None, metadata={"help": "Group all that is published in the collection of this title."}
+    )
     private: bool = field(default=False, metadata={"help": "Publish privately."})
     tag: str | None = field(default=None, metadata={"help": "Tag the published commits; the card pins this revision."})
     dry_run: bool = field(default=False, metadata={"help": "Assemble, check and list everything; send nothing."})

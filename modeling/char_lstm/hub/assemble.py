@@ -1,4 +1,4 @@
-"""Assembles the folders of a model, its corpus and its Space exactly as they will be on the Hub."""
+"""Assembles the folders of a model, its corpus, its Space and its page exactly as they will be on the Hub."""
 
 import hashlib
 import json
@@ -10,9 +10,10 @@ from datasets import DatasetDict, load_from_disk
 
 from ..errors import PublishError
 from ..loading import NEEDED
+from ..page.static import make_page
 from ..paths import PACKAGE, PRETRAINED, in_checkout
 from .arguments import PublishArguments
-from .cards import dataset_card, is_of_items, use_section
+from .cards import dataset_card, is_of_items, page_card, use_section
 from .repo import Repo, card_of
 
 USE = re.compile(r"(?<=<!-- use -->\n).*?(?=<!-- end -->)", re.DOTALL)
@@ -38,8 +39,11 @@ def assemble(args: PublishArguments, place: Path) -> list[Repo]:
     repos.append(Repo("model", args.repo_id, place / "model"))
     assemble_model(repos[-1], args)
     if args.space_id:
-        repos.append(Repo("space", args.space_id, place / "space"))
+        repos.append(Repo("space", args.space_id, place / "space", "gradio"))
         assemble_space(repos[-1], args)
+    if args.static_space_id:
+        repos.append(Repo("space", args.static_space_id, place / "page", "static"))
+        assemble_page(repos[-1], args)
     return repos
 
 
@@ -69,9 +73,11 @@ def assemble_model(repo: Repo, args: PublishArguments) -> None:
     card = card_of(repo.folder)
     if args.dataset_repo_id:
         card.data["datasets"] = [args.dataset_repo_id]
-    if args.base_model:
-        card.data["base_model"] = args.base_model
-    use = use_section(args.repo_id, args.tag or "main", args.space_id, items=is_of_items(args.model))
+    for name in ("base_model", "new_version"):
+        if model_id := getattr(args, name):
+            card.data[name] = model_id
+    shown_at = {"space_id": args.space_id, "page_id": args.static_space_id}
+    use = use_section(args.repo_id, args.tag or "main", items=is_of_items(args.model), **shown_at)
     card.text = USE.sub(lambda _: use, card.text)
     card.save(repo.folder / "README.md")
 
@@ -85,11 +91,19 @@ def assemble_space(repo: Repo, args: PublishArguments) -> None:
         folder.mkdir(parents=True)
         for path in (*map(config.with_name, (*NEEDED, "evaluation.json")), *config.parent.glob("novelty*")):
             shutil.copy(path, folder)
-    card = card_of(repo.folder)
+    card, agents = card_of(repo.folder), repo.folder / "agents.md"
     card.text = card.text.replace("USER/SPACE", repo.id)
+    for name, real in {"USER/SPACE": repo.id, "USER-SPACE": re.sub(r"[/_.]", "-", repo.id).lower()}.items():
+        agents.write_text(agents.read_text(encoding="utf-8").replace(name, real), encoding="utf-8")
     card.data["models"] = [args.repo_id]
     if not args.private:  # a private model cannot be reached while the Space is built
         card.data["preload_from_hub"] = [args.repo_id]
     if args.dataset_repo_id:
         card.data["datasets"] = [args.dataset_repo_id]
     card.save(repo.folder / "README.md")
+
+
+def assemble_page(repo: Repo, args: PublishArguments) -> None:
+    """The page that needs no server: the model itself is in it, and runs in the visitor's browser."""
+    make_page(Path(args.model), repo.folder)
+    page_card(repo, args).save(repo.folder / "README.md")

@@ -7,7 +7,7 @@ from typing import Any
 
 from datasets import DatasetDict, DatasetInfo, SplitDict, SplitInfo
 from datasets.info import DatasetInfosDict
-from huggingface_hub import DatasetCard, DatasetCardData, EvalResult, ModelCard, ModelCardData
+from huggingface_hub import DatasetCard, DatasetCardData, EvalResult, ModelCard, ModelCardData, SpaceCard, SpaceCardData
 from jinja2 import Template
 
 from ..corpus.build import describe
@@ -114,12 +114,16 @@ def is_of_items(folder: str | Path) -> bool:
     return (Path(folder) / ITEMS).exists()
 
 
-def use_section(model: str, revision: str | None = None, space_id: str | None = None, *, items: bool = False) -> str:
-    """The section on how to use a model in a folder or, with a `revision` to pin, on the Hub."""
+def use_section(model: str, revision: str | None = None, *, items: bool, **shown_at: str | None) -> str:
+    """The section on how to use a model in a folder or, with a `revision` to pin, on the Hub.
+
+    Args:
+        shown_at: the ids of the `space_id` and the static `page_id` that show it, if there are any.
+    """
     template = Template(
         (TEMPLATES / "use_card.md").read_text(encoding="utf-8"), trim_blocks=True, keep_trailing_newline=True
     )
-    return template.render(model=model, revision=revision, space_id=space_id, items=items)
+    return template.render(model=model, revision=revision, items=items, **shown_at)
 
 
 def text_sheet(model, tokenizer, index: NoveltyIndex | None, seed: int) -> list[dict]:
@@ -174,6 +178,25 @@ def dataset_card(corpus: DatasetDict, repo: Repo, args: PublishArguments) -> Dat
         numbers=describe(corpus),
         max_length=max_length_of(corpus["train"]),
     )
+
+
+def page_card(repo: Repo, args: PublishArguments) -> SpaceCard:
+    """The header and the words of a static Space."""
+    data = SpaceCardData(
+        title=args.repo_id.split("/")[1],
+        emoji="🐇",
+        colorFrom="purple",
+        colorTo="yellow",
+        sdk="static",
+        app_file="index.html",
+        license="mit",
+        short_description="A recurrent network writes, in your own browser.",
+        models=[args.repo_id],
+        datasets=[args.dataset_repo_id] if args.dataset_repo_id else None,
+        tags=["char-lstm", "interpretability"],
+    )
+    words = {"title": data.title, "model_id": args.repo_id}
+    return SpaceCard.from_template(data, template_path=str(TEMPLATES / "page_card.md"), **words)
 
 
 def size_category(rows: int) -> str:

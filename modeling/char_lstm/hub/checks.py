@@ -11,10 +11,11 @@ from ..errors import PublishError
 from ..loading import load
 from .repo import Repo, card_of
 
-REQUIRED = {  # fields of a card's header, by the kind of its repository
+REQUIRED = {  # fields of a card's header, by the kind of its repository, or the SDK of its Space
     "model": ("language", "license", "library_name", "pipeline_tag", "model-index"),
     "dataset": ("language", "license", "configs"),
-    "space": ("title", "sdk", "sdk_version", "app_file", "short_description", "license"),
+    "gradio": ("title", "sdk", "sdk_version", "app_file", "short_description", "license"),
+    "static": ("title", "sdk", "app_file", "short_description", "license", "models"),
 }
 START_LIMIT = 180  # seconds within which a Space has to start
 
@@ -31,19 +32,19 @@ def list_files(repo: Repo) -> None:
 
 def check(repos: list[Repo]) -> None:
     """Lists the files of each repository and tries out what runs; raises PublishError at the first fault."""
-    by_kind = {repo.kind: repo for repo in repos}
+    by_kind = {repo.sdk or repo.kind: repo for repo in repos}
     for repo in repos:
         list_files(repo)
         check_card(repo)
     check_model(by_kind["model"])
-    if "space" in by_kind:
-        check_space(by_kind["space"], by_kind["model"])
+    if "gradio" in by_kind:
+        check_space(by_kind["gradio"], by_kind["model"])
 
 
 def check_card(repo: Repo) -> None:
     """The header of a card has every field that its kind of repository needs."""
     data = card_of(repo.folder).data.to_dict()
-    if lacking := [key for key in REQUIRED[repo.kind] if not data.get(key)]:
+    if lacking := [key for key in REQUIRED[repo.sdk or repo.kind] if not data.get(key)]:
         raise PublishError(f"the header of the {repo.kind}'s README.md lacks: {', '.join(lacking)}")
     if len(data.get("short_description", "")) > 60:
         raise PublishError("the Space's short_description is longer than the 60 characters that the Hub shows")

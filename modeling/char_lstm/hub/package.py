@@ -12,9 +12,10 @@ from ..errors import PublishError
 from ..files import replaced_folder
 from ..items import FILE as ITEMS
 from ..loading import load, weight_files
-from ..novelty import NoveltyIndex
+from ..novelty import FILE as NOVELTY
+from ..novelty import NoveltyIndex, index_of
 from ..novelty_books import FILE as BOOKS
-from ..novelty_books import LARGEST, BookIndex
+from ..novelty_books import BookIndex
 from ..paths import PACKAGE, PRETRAINED
 from ..training.checkpoints import read_record
 from ..training.evaluation import evaluate_folder
@@ -24,18 +25,16 @@ from .cards import model_card
 
 EVALUATION = "evaluation.json"
 FROM_THE_RUN = ("tokenizer.json", "tokenizer_config.json", EVALUATION, "loss.png")
-IF_IT_HAS = (SAMPLES, ITEMS, BOOKS)  # a run of no epoch has no samples
+IF_IT_HAS = (SAMPLES, ITEMS, NOVELTY, BOOKS)  # a run of no epoch has no samples
 MOST_MOVED = 0.001  # nats a character, between float32 and float16
 
 
 def novelty_index(dataset: str, train_split: str) -> NoveltyIndex | BookIndex:
-    """The index of the text that the run was trained on: of a library, which it would be too large for, a sample."""
+    """The index of the text that a run was trained on."""
     corpus = load_corpus(dataset)
     splits = [corpus[name] for name in train_split.split("+")]
     pieces = ["".join(rows["text"]) for split in splits for rows in split.iter(ROWS_AT_ONCE)]
-    if sum(map(len, pieces)) > LARGEST / 4:
-        return BookIndex.build(pieces)
-    return NoveltyIndex.build("".join(pieces))
+    return index_of(pieces)
 
 
 def package(args: PackageArguments) -> None:

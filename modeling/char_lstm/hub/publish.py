@@ -1,4 +1,4 @@
-"""Publishes a packaged model, its corpus and the Space that shows it, each in one commit.
+"""Publishes a packaged model, its corpus and what shows it, each in one commit, and groups them in a collection.
 
 Everything is assembled and checked before the first byte is sent. Running the same command again sends only what is
 missing, so a run that was cut off is simply run again.
@@ -19,9 +19,13 @@ from .assemble import assemble
 from .checks import check
 from .repo import Repo, card_of, check_ids, explained, retried
 
+MAY_COST = "A Gradio Space may need a paid plan (the Hub answers 402); --static_space_id publishes a page for free."
+
 
 def publish(args: PublishArguments) -> None:
     check_arguments(args)
+    if args.space_id:
+        print(MAY_COST)
     api = HfApi()
     if not args.dry_run:
         check_access(api, repo_ids(args))
@@ -29,6 +33,8 @@ def publish(args: PublishArguments) -> None:
         repos = assemble(args, Path(place))
         check(repos)
         if args.dry_run:
+            if args.collection:
+                print(f"collection {args.collection}: {', '.join(map(str, repos))}")
             print("All checks passed. This was a dry run: nothing was sent.")
             return
         for repo in repos:
@@ -39,6 +45,9 @@ def publish(args: PublishArguments) -> None:
             with explained(f"publishing the {repo}", published):
                 send(api, repo, args)
             published.append(repo.url)
+        if args.collection:
+            with explained(f"grouping them in the collection {args.collection}", published):
+                group(api, repos, args)
 
 
 def check_arguments(args: PublishArguments) -> None:
@@ -49,11 +58,13 @@ def check_arguments(args: PublishArguments) -> None:
         raise PublishError("--dataset and --dataset_repo_id go together")
     if args.space_hardware and not args.space_id:
         raise PublishError("--space_hardware needs --space_id")
-    check_ids([*repo_ids(args), *filter(None, [args.base_model])])
+    if args.space_id and args.space_id == args.static_space_id:
+        raise PublishError("--space_id and --static_space_id are two Spaces: give each its own name")
+    check_ids([*repo_ids(args), *filter(None, [args.base_model, args.new_version])])
 
 
 def repo_ids(args: PublishArguments) -> list[str]:
-    return [repo_id for repo_id in (args.repo_id, args.dataset_repo_id, args.space_id) if repo_id]
+    return list(filter(None, [args.repo_id, args.dataset_repo_id, args.space_id, args.static_space_id]))
 
 
 def check_access(api: HfApi, repo_ids: list[str]) -> None:
@@ -94,16 +105,15 @@ def tag_target(api: HfApi, repo: Repo, tag: str | None) -> str | None:
 
 def send(api: HfApi, repo: Repo, args: PublishArguments) -> None:
     """Makes the repository equal to its folder, and changes nothing that is already right."""
-    is_space = repo.kind == "space"
-    sdk = {"space_sdk": "gradio"} if is_space else {}
-    retried(api.create_repo, repo.id, repo_type=repo.kind, private=args.private, exist_ok=True, **sdk)
-    if is_space:
+    kind = {"repo_type": repo.kind, "space_sdk": repo.sdk}
+    retried(api.create_repo, repo.id, private=args.private, exist_ok=True, **kind)
+    if repo.sdk == "gradio":
         set_model_id(api, repo, args)
     head = retried(api.repo_info, repo.id, repo_type=repo.kind).sha
     sent = retried(commit, api, repo, head)
     if args.tag and not tag_target(api, repo, args.tag):
         retried(api.create_tag, repo.id, tag=args.tag, repo_type=repo.kind, exist_ok=True)
-    if is_space and args.space_hardware:
+    if repo.sdk == "gradio" and args.space_hardware:
         request_hardware(api, repo, args.space_hardware)
     print(f"{repo}: {f'{sent} files sent' if sent else 'nothing to send, it is up to date'}: {repo.url}")
 
@@ -151,3 +161,14 @@ def request_hardware(api: HfApi, repo: Repo, hardware: str) -> None:
     runtime = retried(api.get_space_runtime, repo.id)
     if hardware not in (runtime.hardware, runtime.requested_hardware):
         retried(api.request_space_hardware, repo.id, hardware)
+
+
+def group(api: HfApi, repos: list[Repo], args: PublishArguments) -> None:
+    """Makes the collection if there is none of this title, and adds what it does not hold yet."""
+    title, owner = args.collection, args.repo_id.split("/")[0]
+    collection = retried(api.create_collection, title, namespace=owner, private=args.private, exists_ok=True)
+    held = {(item.item_type, item.item_id) for item in collection.items}
+    for repo in repos:
+        if (repo.kind, repo.id) not in held:
+            retried(api.add_collection_item, collection.slug, repo.id, repo.kind, exists_ok=True)
+    print(f"collection {title}: {len(repos)} in it: {collection.url}")

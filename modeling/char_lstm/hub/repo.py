@@ -27,6 +27,7 @@ class Repo(NamedTuple):
     kind: str  # model, dataset, space
     id: str
     folder: Path
+    sdk: str | None = None  # of a Space: gradio, static
 
     def __str__(self) -> str:
         return f"{self.kind} {self.id}"
@@ -97,8 +98,9 @@ def explained(doing: str, published: list[str] | None = None) -> Iterator[None]:
 
 EXPLANATIONS = {
     401: "the Hub does not accept this token (401): run `hf auth login`, or correct HF_TOKEN",
-    402: "the Hub wants a paid plan for this (402): subscribe, or choose a --space_hardware that your plan has, and "
-    f"{AGAIN}; `make space` runs the Space on this machine in any case",
+    402: "the Hub wants a paid plan for this (402): give --static_space_id instead of --space_id, a page that costs "
+    f"nothing, or subscribe, or choose a --space_hardware that your plan has, and {AGAIN}; `make space` runs the Space "
+    "on this machine in any case",
     403: "this token may not write there (403): give it the write role at https://huggingface.co/settings/tokens",
     412: f"someone else has just committed there (412): look at their commit, then {AGAIN}",
     429: f"the Hub limits how often it is asked (429): wait a few minutes, then {AGAIN}",

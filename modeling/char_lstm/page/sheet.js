@@ -15,7 +15,7 @@ function pieces(text, spans) {  // nodes: the copies marked, the rest plain; whe
     if (after <= end) continue;
     const mark = document.createElement("mark"), start = Math.max(whole(from).index, end);
     mark.textContent = text.slice(start, after);
-    mark.className = where;
+    mark.className = end && start === end ? `${where} meets` : where;
     mark.title = props.novelty.items ? "in the training set" : `${to - from} characters copied from the ${where}`;
     nodes.push(text.slice(end, start), mark);
     end = after;
@@ -34,14 +34,16 @@ function describe({spans, book_spans, shortest, longest_copy}) {
   const sentences = [];
   if (spans.length) sentences.push(`Marked passages of ${shortest} characters or more are copied from the book; the longest has ${longest(spans)}.`);
   if (book_spans.length) sentences.push(`Passages with a dashed line stand in books that it read before; the longest has ${longest(book_spans)}.`);
+  if ($("text").querySelector(".meets")) sentences.push("A bar stands where one copy ends and the next begins.");
   return sentences.join(" ") || `No passage of ${shortest} characters is copied from the book; the longest that appears there has ${longest_copy}.`;
 }
 
 function draw() {
-  const {value: text, prompt, novelty, link, heading} = props;
+  const {value: text, prompt, note, novelty, remark, link, heading} = props;
   show("heading", heading);
   show("prompt", prompt);
-  $("note").hidden = !props.changed;
+  show("note", note);
+  show("remark", remark);
   $("text").replaceChildren(...pieces(text, novelty ? marked(novelty) : []));
   $("count").textContent = text ? `${[...text].length} characters` : "";
   $("verdict").hidden = !novelty;
@@ -62,6 +64,6 @@ $("copy").addEventListener("click", async () => {
   $("copy").textContent = "Copied";
   setTimeout(() => { $("copy").textContent = "Copy"; }, 1500);
 });
-watch(["value", "prompt", "changed", "link", "novelty", "heading"], draw);
+watch(["value", "prompt", "note", "remark", "link", "novelty", "heading"], draw);
 draw();
 }

@@ -12,6 +12,7 @@ from ..files import replaced_files, write_json
 from ..items import save_items
 from ..loading import checkpoint_folder
 from ..modeling_char_lstm import CharLstmForCausalLM
+from ..novelty import index_of
 from ..novelty_books import FILE as BOOKS
 from ..tokenization_char_lstm import end_of_item
 from .checkpoints import (
@@ -95,13 +96,16 @@ def keep_choice(recipe: Recipe, model: CharLstmForCausalLM) -> None:
 
 
 def save_result(trainer: CharTrainer) -> None:
-    """Puts the model, its tokenizer and the loss curve into the output folder, each file whole or not at all."""
+    """Puts the model, its tokenizer, what tells its copies and the loss curve into the output folder, each file whole
+    or not at all."""
     output_dir, model, tokenizer = Path(str(trainer.args.output_dir)), trainer.model, trainer.processing_class
     with reporting_failed_write("the model", output_dir), replaced_files(output_dir) as unfinished:
         model.save_pretrained(unfinished)
         tokenizer.save_pretrained(unfinished)
         if end_of_item(tokenizer):
             save_items(trainer.reading.training_rows()["text"], unfinished)
+        elif not trainer.args.streaming:
+            index_of(trainer.reading.training_rows()["text"]).save(unfinished)
         plot_losses(trainer.state.log_history, unfinished / "loss.png")
         (output_dir / "evaluation.json").unlink(missing_ok=True)  # of another model
 

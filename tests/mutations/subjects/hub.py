@@ -137,6 +137,13 @@ MUTATIONS = [
         "tests/hub/test_publish.py::TestPublishing::test_one_command_publishes_model_dataset_and_space_each_in_one_commit_under_a_tag",
     ),
     Mutation(
+        "a second run adds what the collection holds",
+        "char_lstm.hub.publish:group",
+        "if (repo.kind, repo.id) not in held:",
+        "if repo.id:",
+        "tests/hub/test_collection.py::test_a_second_run_adds_nothing_and_a_later_one_only_what_is_new",
+    ),
+    Mutation(
         "the card does not pin the revision",
         "char_lstm.hub.assemble:assemble_model",
         'use_section(args.repo_id, args.tag or "main",',

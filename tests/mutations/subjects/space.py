@@ -5,7 +5,7 @@ from mutation import Mutation
 MUTATIONS = [
     Mutation(
         "length of a prompt not checked over the API",
-        "space.writing:growing_text",
+        "space.writing:check_request",
         "    if len(prompt) > LONGEST_PROMPT:\n",
         "    if False:\n",
         "tests/space/test_space.py::TestLimits",
@@ -13,8 +13,8 @@ MUTATIONS = [
     Mutation(
         "seed lost on the way to the model",
         "space.writing:generate",
-        "seed=seed, max_new_tokens=max_new_tokens, **sampling",
-        "seed=None, max_new_tokens=max_new_tokens, **sampling",
+        "seed=seed, max_new_tokens=length, **sampling",
+        "seed=None, max_new_tokens=length, **sampling",
         "tests/space/test_space.py::TestWriting",
     ),
     Mutation(
@@ -75,7 +75,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a text of a wrong type breaks the inspector",
-        "space.reading:checked_data",
+        "space.reading:data_of",
         'str(text or "")',
         'text or ""',
         "tests/space/test_space.py::TestLimits",

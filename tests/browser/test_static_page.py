@@ -49,13 +49,20 @@ SCRIPTS = [
 ]
 IMPORTS = """
 const {Model, readSafetensors} = await import("./model.js"), {CharacterTokenizer} = await import("./tokenizer.js");
-const {Generator, draw, reshape, softmax} = await import("./sampling.js"), {makeRecord, connectivityAt} = await import("./record.js");
+const {Generator, draw, reshape, softmax} = await import("./sampling.js");
 const bytes = text => Uint8Array.from(atob(text), one => one.charCodeAt(0)).buffer;
-const logitsOf = (model, ids) => { const state = model.start(); return ids.map(id => { model.step(state, id); return Array.from(model.scores(state)); }); };
+const logitsOf = (model, ids, kept = []) => {
+  const state = model.start();
+  return ids.map(id => {
+    kept.push(model.step(state, id, true));
+    return Array.from(model.scores(state));
+  });
+};
 """
 WROTE = """
 const write = (model, tokenizer, {prompt, seed, count, settings, ends}) => {
-  const ids = tokenizer.encode(tokenizer.normalise(prompt), {prompt: true}), state = model.start(), generator = new Generator(BigInt(seed));
+  const ids = tokenizer.encode(tokenizer.normalise(prompt), {prompt: true}), state = model.start();
+  const generator = new Generator(BigInt(seed));
   for (const id of ids.length ? ids : [model.bos]) model.step(state, id);
   let text = "";
   for (let at = 0; at < count; at++) {
@@ -132,11 +139,6 @@ def done(page) -> str:
     return page.text_content("#text")
 
 
-def record_on(page) -> dict:
-    page.wait_for_selector(".inspector:not([hidden])")
-    return page.evaluate("globalThis.lastRecord")
-
-
 @pytest.mark.parametrize("name", MODELS)
 def test_a_packaged_model_scores_and_writes_in_the_tab_as_in_python(visit, served, name):
     model, tokenizer = load(name)
@@ -187,10 +189,9 @@ def test_every_cell_input_and_number_is_read(visit, served, make_model, tokenize
     seen = inspect_text(model, tokenizer, "The lamp was lit; the keeper")
     ids = [1, *tokenizer.convert_tokens_to_ids(seen.chars)]
     script = """
-      const model = new Model(given.config, readSafetensors(bytes(given.weights))), state = model.start(), kept = [];
-      const logits = given.ids.map(id => { kept.push(model.step(state, id, true)); return Array.from(model.scores(state)); });
-      const position = given.ids.length - 2;
-      const sizes = model.sizesOfGradient(kept, given.ids.slice(1), position, softmax(Float32Array.from(logits[position])));
+      const model = new Model(given.config, readSafetensors(bytes(given.weights))), kept = [];
+      const logits = logitsOf(model, given.ids, kept), position = given.ids.length - 2;
+      const sizes = model.sizesOfGradient(kept, given.ids.slice(1), position, softmax(logits[position]));
       return {logits, sizes: Array.from(sizes)};
     """
     held = base64.b64encode((tmp_path / "model.safetensors").read_bytes()).decode()
@@ -221,7 +222,10 @@ def test_a_text_of_any_script_is_read_in_the_tab_as_in_python(visit, served, set
     backend = tokenizer.backend_tokenizer
     script = """
       const tokenizer = new CharacterTokenizer(JSON.parse(given.tokenizer));
-      return given.texts.map(text => [tokenizer.normalise(text), tokenizer.lost(text), tokenizer.encode(tokenizer.normalise(text), {prompt: true})]);
+      return given.texts.map(text => {
+        const read = tokenizer.normalise(text);
+        return [read, tokenizer.lost(text), tokenizer.encode(read, {prompt: true})];
+      });
     """
     found = run(visit(served("alice")), script, {"tokenizer": backend.to_str(), "texts": SCRIPTS})
     for text, (read, lost, ids) in zip(SCRIPTS, found, strict=True):
@@ -233,7 +237,10 @@ def test_a_text_of_any_script_is_read_in_the_tab_as_in_python(visit, served, set
 
 def test_numpys_generator_draws_the_same_numbers_from_any_seed(visit, served):
     seeds = [0, 1, 7, 2**32 - 1, 2**32, 2**64 + 5, 2**130 + 11, 10**39]
-    script = "return given.map(seed => { const one = new Generator(BigInt(seed)); return [one.random(), one.random(), one.random()]; });"
+    script = """return given.map(seed => {
+      const generator = new Generator(BigInt(seed));
+      return [generator.random(), generator.random(), generator.random()];
+    });"""
     found = run(visit(served("alice")), script, [str(seed) for seed in seeds])
     assert found == [np.random.default_rng(seed).random(3).tolist() for seed in seeds]
 
@@ -313,7 +320,6 @@ def test_a_stopped_text_is_called_unfinished_and_its_address_asks_for_no_more(vi
 
 
 LISTEN = """
-addEventListener("DOMContentLoaded", () => { const real = Worker.prototype.postMessage; });
 const Real = Worker;
 globalThis.Worker = class extends Real {
   set onmessage(hear) { super.onmessage = event => {
@@ -340,11 +346,10 @@ def test_the_record_is_the_one_that_python_makes_and_answers_what_the_inspector_
         assert found[name] == expected[name], name
     assert np.allclose(found["surprisal"], expected["surprisal"], atol=2e-3)
     for name in ("top", "shaped"):
-        assert [[char for char, _ in row] for row in found[name]] == [
-            [char for char, _ in row] for row in expected[name]
-        ]
-        odds = [[p for row in record[name] for _, p in row] for record in (found, expected)]
-        assert np.allclose(*odds, atol=2e-3)
+        both = ([pair for row in record[name] for pair in row] for record in (found, expected))
+        (ours, odds), (theirs, python) = (zip(*pairs, strict=True) for pairs in both)
+        assert ours == theirs
+        assert np.allclose(odds, python, atol=2e-3)
     for name, means in expected["means"].items():
         assert np.allclose(found["means"][name], means, atol=2e-3)
     for ours, theirs in zip(found["cells"], expected["cells"], strict=True):

@@ -10,7 +10,8 @@ from fnmatch import fnmatch
 import pytest
 
 from char_lstm.cli import run
-from char_lstm.page.static import MODULES, make_page
+from char_lstm.page import modules_of
+from char_lstm.page.static import make_page
 from tests.conftest import ROOT
 
 PAGE = ROOT / "modeling" / "char_lstm" / "page"
@@ -19,7 +20,7 @@ PAGE = ROOT / "modeling" / "char_lstm" / "page"
 @pytest.fixture
 def checkpoint(saved):
     """A tiny model whose name would be a tag."""
-    return saved.rename(saved.with_name("<b>tiny & co"))
+    return saved.rename(saved.with_name("<u>tiny & co"))
 
 
 def said_on(index) -> dict:
@@ -37,7 +38,7 @@ def refusal(capsys, *argv) -> str:
 
 def test_the_folder_holds_the_page_the_modules_and_the_models_own_files(checkpoint, tmp_path):
     run("page", ["--model", str(checkpoint), "--output", str(tmp_path / "page")])
-    modules = {f"{name}.js" for name in MODULES}
+    modules = {f"{name}.js" for name in modules_of("app", "worker")}
     files = {path.name for path in (tmp_path / "page").iterdir()}
     assert files == {"index.html", "page.css", ".nojekyll", "tokenizer.json", "model.safetensors"} | modules
     for name in ("tokenizer.json", "model.safetensors"):
@@ -59,8 +60,8 @@ def test_a_single_file_holds_everything_and_asks_for_nothing(checkpoint, tmp_pat
 @pytest.mark.parametrize("single", [False, True])
 def test_a_models_name_opens_no_tag(checkpoint, tmp_path, single):
     make_page(checkpoint, tmp_path / "page", single_file=single)
-    assert "<b>" not in (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
-    assert said_on(tmp_path / "page" / "index.html")["title"] == "<b>tiny & co"
+    assert "<u>" not in (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
+    assert said_on(tmp_path / "page" / "index.html")["title"] == "<u>tiny & co"
 
 
 def test_a_packaged_model_has_a_title_in_words_and_its_test_figure(tmp_path):
@@ -107,7 +108,7 @@ def test_a_page_is_there_whole_or_the_older_one_stays(checkpoint, tmp_path, monk
     make_page(checkpoint, tmp_path / "page")
     before = (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
     shutil.copytree(checkpoint, tmp_path / "other")
-    monkeypatch.setattr("char_lstm.page.static.MODULES", (*MODULES, "missing"))
+    monkeypatch.setattr("char_lstm.page.static.modules_of", lambda *names: [*names, "missing"])
     with pytest.raises(FileNotFoundError):
         make_page(tmp_path / "other", tmp_path / "page")
     assert (tmp_path / "page" / "index.html").read_text(encoding="utf-8") == before

@@ -412,3 +412,63 @@ def test_nothing_is_wider_than_the_window_and_everybody_can_use_it(visit, served
     page.wait_for_selector(".inspector:not([hidden])")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert Axe().run(page).response["violations"] == []
+
+
+def test_the_gradients_of_the_network_that_learns_are_torchs(visit, served):
+    torch.manual_seed(0)
+    vocab, units = 7, 5
+    lstm, head = torch.nn.LSTM(vocab, units), torch.nn.Linear(units, vocab)
+    lanes = [[0, 1, 2, 3, 4, 5, 6, 1], [3, 3, 1, 0]]
+    errors = []
+    for ids in lanes:
+        output, _ = lstm(torch.eye(vocab)[ids[:-1]])  # (time, units)
+        errors.append(torch.nn.functional.cross_entropy(head(output), torch.tensor(ids[1:]), reduction="none"))
+    loss = torch.cat(errors).mean()
+    loss.backward()
+    weights = {f"model.layers.0.{name}": weight for name, weight in lstm.named_parameters()}
+    weights |= {f"lm_head.{name}": weight for name, weight in head.named_parameters()}
+    script = """
+      const {Learner} = await import("./learner.js"), {vocab, units, weights, lanes} = given;
+      const tensors = Object.fromEntries(Object.entries(weights).map(([name, all]) => [name, Float64Array.from(all)]));
+      const learner = new Learner(vocab, units, tensors);
+      const lossOf = () => learner.lossOf(lanes.map(ids => ({ids, state: learner.model.start()})));
+      const loss = lossOf();
+      const gradients = Object.entries(learner.gradients).map(([name, all]) => [name, Array.from(all)]);
+      learner.update();
+      return {loss, gradients: Object.fromEntries(gradients), later: lossOf()};
+    """
+    flat = {name: weight.detach().flatten().tolist() for name, weight in weights.items()}
+    flat["model.embed_tokens.weight"] = torch.eye(vocab).flatten().tolist()
+    found = run(visit(served("alice")), script, {"vocab": vocab, "units": units, "lanes": lanes, "weights": flat})
+    assert found["loss"] == pytest.approx(loss.item(), rel=1e-5)
+    assert found["later"] < found["loss"]
+    for name, weight in weights.items():
+        assert np.allclose(found["gradients"][name], weight.grad.flatten(), rtol=1e-3, atol=1e-6), name
+
+
+def test_it_learns_when_it_is_asked_to_and_stops_and_goes_on(visit, served):
+    page = visit("about:blank")
+    asked = []
+    page.on("request", lambda request: asked.append(request.url.rpartition("/")[2]))
+    page.goto(served("alice"))
+    page.wait_for_selector(".inspector:not([hidden])")
+    assert "worker.js" in asked
+    assert not {"learning.js", "learner.js"} & set(asked)
+    page.get_by_text("Watch it learn").click()
+    page.get_by_role("button", name="Learn", exact=True).click()
+    assert "needs 200 characters" in page.text_content("#learn .told")
+    page.get_by_role("button", name="numbers, counted").click()
+    page.get_by_role("button", name="Learn", exact=True).click()
+    page.wait_for_function("document.querySelector('#learn .line').points.numberOfItems >= 4")
+    points = page.evaluate("Array.from(document.querySelector('#learn .line').points, ({y}) => y)")
+    assert points[-1] > points[0]  # lower on the page, so lower in nats
+    assert set(page.text_content("#learn .sample")) <= set("zerontwhufivsxg \n")
+    page.locator("#learn").get_by_role("button", name="Stop", exact=True).click()
+    page.wait_for_timeout(500)
+    told = page.text_content("#learn .told")
+    page.wait_for_timeout(1500)
+    assert page.text_content("#learn .told") == told
+    page.get_by_role("button", name="Go on", exact=True).click()
+    page.wait_for_function("told => document.querySelector('#learn .told').textContent !== told", arg=told)
+    before, after = (int(words.split()[1]) for words in (told, page.text_content("#learn .told")))
+    assert after > before

@@ -38,7 +38,7 @@ def refusal(capsys, *argv) -> str:
 
 def test_the_folder_holds_the_page_the_modules_and_the_models_own_files(checkpoint, tmp_path):
     run("page", ["--model", str(checkpoint), "--output", str(tmp_path / "page")])
-    modules = {f"{name}.js" for name in modules_of("app", "worker")}
+    modules = {f"{name}.js" for name in modules_of("app", "worker", "learning")}
     files = {path.name for path in (tmp_path / "page").iterdir()}
     assert files == {"index.html", "page.css", ".nojekyll", "tokenizer.json", "model.safetensors"} | modules
     for name in ("tokenizer.json", "model.safetensors"):
@@ -54,7 +54,10 @@ def test_a_single_file_holds_everything_and_asks_for_nothing(checkpoint, tmp_pat
     page = (tmp_path / "mine.html").read_text(encoding="utf-8")
     assert page == (tmp_path / "folder" / "index.html").read_text(encoding="utf-8")
     assert not re.search(r"<(?:script|link|img)[^>]* (?:src|href)=|^import |\bexport ", page, re.MULTILINE)
-    assert {'id="model.safetensors"', 'id="tokenizer.json"', 'id="worker.js"'} <= set(re.findall(r'id="[\w.]+"', page))
+    inside = set(re.findall(r'<script type="text/plain" id="([\w.]+)"', page))
+    assert inside == {"model.safetensors", "tokenizer.json", "worker.js", "learning.js"}
+        re.findall(r'id="[\w.]+"', page)
+    )
 
 
 @pytest.mark.parametrize("single", [False, True])
@@ -117,7 +120,10 @@ def test_a_page_is_there_whole_or_the_older_one_stays(checkpoint, tmp_path, monk
 
 def test_the_first_load_of_our_own_code_is_at_most_40_kilobytes(checkpoint, tmp_path):
     make_page(checkpoint, tmp_path / "page")
-    code = [path for path in (tmp_path / "page").iterdir() if path.suffix in (".html", ".css", ".js")]
+    when_asked = {f"{name}.js" for name in set(modules_of("learning")) - set(modules_of("app", "worker"))}
+    files = [path for path in (tmp_path / "page").iterdir() if path.name not in when_asked]
+    code = [path for path in files if path.suffix in (".html", ".css", ".js")]
+    assert when_asked == {"learning.js", "learner.js"}
     assert sum(len(gzip.compress(path.read_bytes())) for path in code) <= 40_000
 
 

@@ -23,6 +23,7 @@ TITLES = {
     "alice_rnn": "Alice, one book: with a plain RNN",
     "english": "95 English books",
 }
+WORKERS = ("worker", "learning")
 SEED = 7  # of the text that stands there when the page opens
 CONFIG = ("cell_type", "hidden_size", "num_hidden_layers", "vocab_size", "bos_token_id", "tie_word_embeddings")
 POLICY = (  # what is typed goes nowhere; 'unsafe-eval' is for tools that drive a browser and wait for what a page does
@@ -48,7 +49,7 @@ def make_page(model_id: str | Path, output: Path, *, single_file: bool = False) 
         write_file(index, _render(page, texts, _inside(texts, weights)))
     else:
         written = {"index.html": _render(page, texts, _beside()), "page.css": _style(), ".nojekyll": ""}
-        written |= {f"{name}.js": part(f"{name}.js") for name in modules_of("app", "worker")} | {
+        written |= {f"{name}.js": part(f"{name}.js") for name in modules_of("app", *WORKERS)} | {
             "tokenizer.json": texts["tokenizer.json"]
         }
         with replaced_files(output) as unfinished:
@@ -134,7 +135,8 @@ def _beside() -> dict[str, str]:
 def _inside(texts: dict[str, str], weights: list[Path]) -> dict[str, str]:
     """Style, scripts, tokenizer and weights as parts of index.html, where a disk's pages may load no other file."""
     held = {file.name: base64.b64encode(file.read_bytes()).decode() for file in weights}
-    held |= {"worker.js": script_of("worker"), "tokenizer.json": _json_in_html(texts["tokenizer.json"])}
+    held |= {f"{name}.js": script_of(name) for name in WORKERS}
+    held |= {"tokenizer.json": _json_in_html(texts["tokenizer.json"])}
     kept = [f'<script type="text/plain" id="{name}">{text}</script>\n' for name, text in held.items()]
     return {
         "policy": POLICY.format("'unsafe-inline'", "blob:"),

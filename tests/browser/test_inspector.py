@@ -60,6 +60,7 @@ def show(chromium):
     def open_page(width: str = "desk", **changes):
         size = {"desk": (1280, 900), "phone": (390, 844)}[width]
         page = chromium.new_page(viewport=dict(zip(("width", "height"), size, strict=True)), has_touch=width == "phone")
+        page.set_default_timeout(120_000)
         page.on("console", lambda message: message.type == "error" and trouble.append(message.text))
         page.on("pageerror", lambda error: trouble.append(str(error)))
         page.add_init_script("""window.asked = [];

@@ -1,5 +1,6 @@
 """The inspector as a reader meets it: keyboard, mouse and finger, at the width of a desk and of a phone."""
 
+import json
 import math
 import re
 from itertools import pairwise
@@ -64,7 +65,7 @@ def show(chromium):
         page.on("console", lambda message: message.type == "error" and trouble.append(message.text))
         page.on("pageerror", lambda error: trouble.append(str(error)))
         page.add_init_script("""window.asked = [];
-            for (const name of ["fork", "want-connectivity"])
+            for (const name of ["fork", "want-connectivity", "hold-gate"])
                 addEventListener(name, ({detail}) => asked.push([name, detail]));""")
         page.route("**/*", lambda route: route.fulfill(body=render_page(record(**changes)), content_type="text/html"))
         page.goto("http://page.test/")
@@ -188,12 +189,29 @@ def test_the_gradients_of_one_letter_are_asked_for_when_they_are_looked_at(show)
     page = show()
     assert page.evaluate("asked") == []
     page.locator("summary").click()
-    page.wait_for_function("asked.length > 0")
+    page.locator(".depends").get_by_text("Not computed").wait_for()
     assert page.evaluate("asked[0]") == ["want-connectivity", {"position": 3}]
     answered = show(connectivity={"position": 3, "largest": 0.5, "thousandths": [10, 1000, 20]})
     answered.locator("summary").click()
     assert "Mostly on “\u2068h\u2069” 2 back" in answered.locator(".depends").text_content()
     assert answered.evaluate("asked") == []
+
+
+def test_a_gate_is_held_open_or_shut_and_let_go_where_the_page_can(show):
+    page = show()
+    page.locator("summary").click()
+    assert not page.locator(".holds").is_visible()
+    html, _, js = component("inspector").values()
+    page.evaluate("html => { document.body.innerHTML = `<div>${html}</div>`; }", html)
+    props = json.dumps({"value": json.dumps(record()), "holds": True})
+    page.evaluate(f"(function (element, props, watch) {{{js}}})(document.querySelector('div'), {props}, () => {{}})")
+    page.locator("summary").click()
+    forget = page.get_by_role("button", name="forget gate open")
+    forget.click()
+    assert forget.get_attribute("aria-pressed") == "true"
+    forget.click()
+    asked = [detail for name, detail in page.evaluate("asked") if name == "hold-gate"]
+    assert asked == [{"gate": "forget", "value": 1}, {"gate": "forget", "value": None}]
 
 
 def test_step_and_play_walk_letter_by_letter_through_the_text(show):
@@ -202,9 +220,10 @@ def test_step_and_play_walk_letter_by_letter_through_the_text(show):
     assert chosen(page) == "seen-4"
     assert page.locator(".char.later").count() == len(TEXT) - 5
     page.get_by_role("button", name="Play").click()
-    page.wait_for_function("document.querySelector('.char[aria-selected=true]').id === 'seen-7'")
-    page.get_by_role("button", name="Pause").click()
+    page.wait_for_selector("#seen-7:not(.later)")
     page.locator("#seen-20").click()
+    assert page.locator(".play").text_content() == "Play"
+    assert chosen(page) == "seen-20"
     assert page.locator(".char.later").count() == 0
 
 

@@ -2,7 +2,8 @@
 
 A component is NAME.html, NAME.css and the module NAME.js, whose `mount(element, props, watch)` draws `props.value` into
 an element that holds the HTML, again whenever `watch("value", f)` calls f. What it wants of the page it says with an
-event that bubbles: `fork` {position, character}, `want-connectivity` {position}.
+event that bubbles: `fork` {position, character}, `want-connectivity` {position}, and where `props.holds` is true
+`hold-gate` {gate, value: 1, 0 or null}.
 """
 
 import re

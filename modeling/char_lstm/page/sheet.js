@@ -16,7 +16,7 @@ function pieces(text, spans) {  // nodes: the copies marked, the rest plain; whe
     const mark = document.createElement("mark"), start = Math.max(whole(from).index, end);
     mark.textContent = text.slice(start, after);
     mark.className = where;
-    mark.title = props.novelty.items ? "in the training set" : `${to - from} characters copied from the ${where}`;
+    mark.title = props.novelty.items ? "in the training set" : `${to - from} characters copied from the ${where === "book" ? "training text" : where}`;
     nodes.push(text.slice(end, start), mark);
     end = after;
   }
@@ -32,9 +32,9 @@ function marked({spans, book_spans = []}) {  // passages of the training text an
 
 function describe({spans, book_spans, shortest, longest_copy}) {
   const sentences = [];
-  if (spans.length) sentences.push(`Marked passages of ${shortest} characters or more are copied from the book; the longest has ${longest(spans)}.`);
+  if (spans.length) sentences.push(`Marked passages of ${shortest} characters or more are copied from the training text; the longest has ${longest(spans)}.`);
   if (book_spans.length) sentences.push(`Passages with a dashed line stand in books that it read before; the longest has ${longest(book_spans)}.`);
-  return sentences.join(" ") || `No passage of ${shortest} characters is copied from the book; the longest that appears there has ${longest_copy}.`;
+  return sentences.join(" ") || `No passage of ${shortest} characters is copied from the training text; the longest that appears there has ${longest_copy}.`;
 }
 
 function draw() {

@@ -80,7 +80,7 @@ def test_a_letter_and_its_marks_have_one_tint_the_strongest_and_both_are_reached
     start = HINDI.index("की")
     letter = page.locator(f"#seen-{start}")
     shown = float(letter.evaluate("letter => letter.style.getPropertyValue('--v')"))
-    assert shown == pytest.approx(min(1, max(surprisal[start : start + 2]) / 6), abs=1e-3)
+    assert shown == pytest.approx(min(1, max(surprisal[start : start + 2]) / 4), abs=1e-3)
     for place in (start, start + 1, start):
         letter.click()
         assert f"{surprisal[place]:.2f} nats of surprise" in page.locator(".words").text_content()
@@ -103,10 +103,10 @@ def test_a_line_of_a_script_without_spaces_is_broken_between_letters(page, inspe
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-def sheet(page, text: str, spans: list) -> None:
+def sheet(page, text: str, spans: list, **properties) -> None:
     html, css, js = component("sheet").values()
     novelty = {"spans": spans, "book_spans": [], "share_new": 0.5, "longest_copy": 20, "shortest": 20}
-    props = json.dumps({"value": text, "prompt": "", "novelty": novelty})
+    props = json.dumps({"value": text, "prompt": "", "novelty": novelty} | properties)
     page.set_content(f"<style>{css}</style><div>{html}</div>")
     page.evaluate(f"(function (element, props, watch) {{{js}}})(document.querySelector('div'), {props}, () => {{}})")
 
@@ -117,6 +117,20 @@ def test_a_mark_on_the_sheet_counts_characters_and_takes_whole_letters(page):
     assert marked[1] == "की "
     assert marked[0].startswith("क")
     assert page.locator(".count").text_content() == f"{2 + len(HINDI)} characters"
+
+
+def test_copies_that_meet_are_seen_to_be_two(page):
+    sheet(page, "a" * 30 + "b" * 30 + "c" * 30, [(0, 30), (25, 60)])
+    marks = page.locator("mark")
+    assert marks.all_text_contents() == ["a" * 30, "b" * 30]
+    edges = [mark.evaluate("mark => parseFloat(getComputedStyle(mark).borderInlineStartWidth)") for mark in marks.all()]
+    assert edges == [0, 3]
+    assert "A bar stands where one copy ends and the next begins." in page.locator(".copies").text_content()
+
+
+def test_a_stopped_text_is_called_unfinished(page):
+    sheet(page, "nobody had", [], remark="Unfinished: 10 of 500 characters.")
+    assert page.locator(".remark").text_content() == "Unfinished: 10 of 500 characters."
 
 
 @pytest.mark.parametrize(("text", "side"), [(NIGHT, "rtl"), ("nobody", "ltr")])

@@ -89,7 +89,7 @@ def record_of(
     def listed(odds: np.ndarray) -> list:
         ids = [tokenizer.convert_tokens_to_ids(list(chars)) for chars in likeliest]
         return [
-            [[c, round(float(row[i]), 4)] for c, i in zip(chars, places, strict=True)]
+            [[c, float(f"{row[i]:.4g}")] for c, i in zip(chars, places, strict=True)]
             for row, chars, places in zip(odds, likeliest, ids, strict=True)
         ]
 

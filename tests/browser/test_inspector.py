@@ -1,5 +1,6 @@
 """The inspector as a reader meets it: keyboard, mouse and finger, at the width of a desk and of a phone."""
 
+import json
 import math
 import re
 from itertools import pairwise
@@ -60,10 +61,11 @@ def show(chromium):
     def open_page(width: str = "desk", **changes):
         size = {"desk": (1280, 900), "phone": (390, 844)}[width]
         page = chromium.new_page(viewport=dict(zip(("width", "height"), size, strict=True)), has_touch=width == "phone")
+        page.set_default_timeout(120_000)
         page.on("console", lambda message: message.type == "error" and trouble.append(message.text))
         page.on("pageerror", lambda error: trouble.append(str(error)))
         page.add_init_script("""window.asked = [];
-            for (const name of ["fork", "want-connectivity"])
+            for (const name of ["fork", "want-connectivity", "hold-gate"])
                 addEventListener(name, ({detail}) => asked.push([name, detail]));""")
         page.route("**/*", lambda route: route.fulfill(body=render_page(record(**changes)), content_type="text/html"))
         page.goto("http://page.test/")
@@ -195,15 +197,33 @@ def test_the_gradients_of_one_letter_are_asked_for_when_they_are_looked_at(show)
     assert answered.evaluate("asked") == []
 
 
+def test_a_gate_is_held_open_or_shut_and_let_go_where_the_page_can(show):
+    page = show()
+    page.locator("summary").click()
+    assert not page.locator(".holds").is_visible()
+    html, _, js = component("inspector").values()
+    page.evaluate("html => { document.body.innerHTML = `<div>${html}</div>`; }", html)
+    props = json.dumps({"value": json.dumps(record()), "holds": True})
+    page.evaluate(f"(function (element, props, watch) {{{js}}})(document.querySelector('div'), {props}, () => {{}})")
+    page.locator("summary").click()
+    forget = page.get_by_role("button", name="forget gate open")
+    forget.click()
+    assert forget.get_attribute("aria-pressed") == "true"
+    forget.click()
+    asked = [detail for name, detail in page.evaluate("asked") if name == "hold-gate"]
+    assert asked == [{"gate": "forget", "value": 1}, {"gate": "forget", "value": None}]
+
+
 def test_step_and_play_walk_letter_by_letter_through_the_text(show):
     page = show()
     page.get_by_role("button", name="Step").click()
     assert chosen(page) == "seen-4"
     assert page.locator(".char.later").count() == len(TEXT) - 5
     page.get_by_role("button", name="Play").click()
-    page.wait_for_function("document.querySelector('.char[aria-selected=true]').id === 'seen-7'")
-    page.get_by_role("button", name="Pause").click()
+    page.wait_for_function("+document.querySelector('.char[aria-selected=true]').id.split('-')[1] >= 7")
     page.locator("#seen-20").click()
+    assert page.locator(".play").text_content() == "Play"
+    assert chosen(page) == "seen-20"
     assert page.locator(".char.later").count() == 0
 
 

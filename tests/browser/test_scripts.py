@@ -103,10 +103,10 @@ def test_a_line_of_a_script_without_spaces_is_broken_between_letters(page, inspe
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-def sheet(page, text: str, spans: list, **properties) -> None:
+def sheet(page, text: str, spans: list) -> None:
     html, css, js = component("sheet").values()
     novelty = {"spans": spans, "book_spans": [], "share_new": 0.5, "longest_copy": 20, "shortest": 20}
-    props = json.dumps({"value": text, "prompt": "", "novelty": novelty} | properties)
+    props = json.dumps({"value": text, "prompt": "", "novelty": novelty})
     page.set_content(f"<style>{css}</style><div>{html}</div>")
     page.evaluate(f"(function (element, props, watch) {{{js}}})(document.querySelector('div'), {props}, () => {{}})")
 
@@ -126,11 +126,6 @@ def test_copies_that_meet_are_seen_to_be_two(page):
     edges = [mark.evaluate("mark => parseFloat(getComputedStyle(mark).borderInlineStartWidth)") for mark in marks.all()]
     assert edges == [0, 3]
     assert "A bar stands where one copy ends and the next begins." in page.locator(".copies").text_content()
-
-
-def test_a_stopped_text_is_called_unfinished(page):
-    sheet(page, "nobody had", [], remark="Unfinished: 10 of 500 characters.")
-    assert page.locator(".remark").text_content() == "Unfinished: 10 of 500 characters."
 
 
 @pytest.mark.parametrize(("text", "side"), [(NIGHT, "rtl"), ("nobody", "ltr")])

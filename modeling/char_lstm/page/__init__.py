@@ -2,7 +2,8 @@
 
 A component is NAME.html, NAME.css and the module NAME.js, whose `mount(element, props, watch)` draws `props.value` into
 an element that holds the HTML, again whenever `watch("value", f)` calls f. What it wants of the page it says with an
-event that bubbles: `fork` {position, character}, `want-connectivity` {position}.
+event that bubbles: `fork` {position, character}, `want-connectivity` {position}, and where `props.holds` is true
+`hold-gate` {gate, value: 1, 0 or null}.
 """
 
 import re
@@ -18,23 +19,28 @@ def part(name: str) -> str:
     return (HERE / name).read_text(encoding="utf-8")
 
 
+def modules_of(*names: str) -> list[str]:
+    """Modules and all that they import, each once and after what it needs."""
+    found: list[str] = []
+    for name in names:
+        found += [
+            one
+            for one in [*modules_of(*(needed for _, needed in IMPORT.findall(part(f"{name}.js")))), name]
+            if one not in found
+        ]
+    return found
+
+
 def script_of(*names: str) -> str:
     """Modules, after all that they import, as one script without `import`: what NAME.js exports is in `NAME_js`."""
-    joined: dict[str, str] = {}
-
-    def join(name: str) -> None:
-        source = part(f"{name}.js")
-        for _, needed in IMPORT.findall(source):
-            if needed not in joined:
-                join(needed)
-        body = IMPORT.sub(lambda found: f"const {found[1].replace(' as ', ': ')} = {found[2]}_js;\n", source)
+    joined = []
+    for name in modules_of(*names):
+        body = IMPORT.sub(
+            lambda found: f"const {found[1].replace(' as ', ': ')} = {found[2]}_js;\n", part(f"{name}.js")
+        )
         exported = ", ".join(EXPORT.findall(body))
-        joined[name] = f"const {name}_js = (() => {{\n{EXPORT.sub('', body)}return {{{exported}}};\n}})();\n"
-
-    for name in names:
-        if name not in joined:
-            join(name)
-    return "".join(joined.values())
+        joined.append(f"const {name}_js = (() => {{\n{EXPORT.sub('', body)}return {{{exported}}};\n}})();\n")
+    return "".join(joined)
 
 
 def component(name: str) -> dict[str, str]:

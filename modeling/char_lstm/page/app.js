@@ -14,7 +14,7 @@ const FIELDS = {  // what each field must hold, in words
 let worker, written = null, held = {}, look = () => {}, ready = false, waiting = false;
 
 const textNode = $("text").firstChild ?? $("text").appendChild(document.createTextNode(""));
-const props = {value: null};
+const props = {value: null, holds: true};
 const say = (id, words) => { $(id).textContent = words; };
 const number = x => x.toLocaleString("en");
 

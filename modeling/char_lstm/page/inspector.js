@@ -1,7 +1,7 @@
 // Draws the record of a reading: its letters, and what the model did at the one that is chosen.
 import {drawCell, findMoment} from "./cell.js";
 import {drawLetters, lineAway, placesOfLetters} from "./letters.js";
-import {connectivityOf, drawConnectivity, drawStrip, drawTable, markStrip, shareOf} from "./more.js";
+import {connectivityOf, drawConnectivity, drawHolds, drawStrip, drawTable, markStrip, shareOf} from "./more.js";
 import {drawOdds} from "./odds.js";
 import {ends, label, MEANING, tintOf} from "./quantities.js";
 import {drawChips, drawTracks} from "./tracks.js";
@@ -16,6 +16,8 @@ export function mount(element, props, watch) {
   const $ = name => element.querySelector("." + name);
   let seen, letters, spans, ahead, chosen, moment, timer, forked = null, quantity = "state";
   let tintedBy = null, inside = 0;  // the cells, by their places in the record, that tints the text and that is drawn
+
+  const held = {};  // the gates that are held, in every cell, while a text is written; a page that can says `props.holds`
 
   const say = (name, detail) => element.dispatchEvent(new CustomEvent(name, {bubbles: true, detail}));
   const surprise = t => `surprise ${seen.surprisal[t].toFixed(2)} nats, ${percent(Math.exp(-seen.surprisal[t]))}`;
@@ -58,6 +60,12 @@ export function mount(element, props, watch) {
     say("fork", {position, character});
   }
 
+  function hold(gate, value) {  // again: lets it go
+    held[gate] = held[gate] === value ? null : value;
+    say("hold-gate", {gate, value: held[gate]});
+    drawHolds($, seen, held, hold);
+  }
+
   function drawDetails() {
     const row = connectivityOf(seen, chosen);
     for (const places of letters) spans[places[0]].style.setProperty("--k", $("more").open ? Math.max(...places.map(t => shareOf(row, t))) : 0);
@@ -95,8 +103,8 @@ export function mount(element, props, watch) {
 
   function drawCellChoices() {
     drawChips($("chips"), seen, tintedBy, chooseCell);
-    $("choices").hidden = tintedBy === null;
-    $("choices").replaceChildren(...seen.quantities.map(name => {
+    $("quantity").hidden = tintedBy === null;
+    $("quantity").replaceChildren(...seen.quantities.map(name => {
       const button = make("button", {type: "button", title: MEANING[name], onclick: () => {
         quantity = name;
         chooseCell(tintedBy);
@@ -187,6 +195,8 @@ export function mount(element, props, watch) {
     $("about").textContent = `${seen.title}: ${seen.layers} ${seen.layers === 1 ? "layer" : "layers"} of ${seen.units} ${seen.cell.toUpperCase()} cells${seen.nats ? `, ${seen.nats.toFixed(2)} nats a character on text it has not seen` : ""}. A nat is a unit of surprise: 0.69 is a coin toss.`
       + (letters.length < seen.chars.length ? " A letter of several characters has the tint of the most surprising; click again for the next." : "");
     $("cells-title").textContent = `${seen.cells.length} telling cells out of ${seen.layers * seen.units}, along the text`;
+    $("holds").hidden = !props.holds || !Object.keys(seen.means).length;
+    drawHolds($, seen, held, hold);
     moment = findMoment(seen);
     $("moment").hidden = !moment;
     $("moment").textContent = moment?.words ?? "";

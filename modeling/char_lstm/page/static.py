@@ -11,10 +11,9 @@ from ..files import replaced_files, write_file
 from ..generation_char_lstm import NEUTRAL, generate_text, prepare_sampling
 from ..loading import checkpoint_folder, load_decoder, weight_files
 from ..paths import PRETRAINED, local_model
-from . import part, script_of
+from . import modules_of, part, script_of
 
 MARK = '<meta name="generator" content="char-lstm page">'  # in each page, which may be made anew in its place
-MODULES = ("app", "inspector", "worker", "model", "record", "sampling", "tokenizer")
 TITLES = {
     "alice": "Alice, one book: the assignment",
     "alice_best": "Alice, one book: taught by larger models",
@@ -48,7 +47,9 @@ def make_page(model_id: str | Path, output: Path, *, single_file: bool = False) 
         write_file(index, _render(page, texts, _inside(texts, weights)))
     else:
         written = {"index.html": _render(page, texts, _beside()), "page.css": _style(), ".nojekyll": ""}
-        written |= {f"{name}.js": part(f"{name}.js") for name in MODULES} | {"tokenizer.json": texts["tokenizer.json"]}
+        written |= {f"{name}.js": part(f"{name}.js") for name in modules_of("app", "worker")} | {
+            "tokenizer.json": texts["tokenizer.json"]
+        }
         with replaced_files(output) as unfinished:
             for name, text in written.items():
                 write_file(unfinished / name, text)

@@ -14,10 +14,12 @@ BASE ?=
 RECIPE := $(if $(BASE),tune,$(if $(filter item,$(KIND)),names,alice))
 ROWS := $(if $(and $(BASE),$(filter item,$(KIND))),--stateful false --row_length 0 --per_device_train_batch_size 64)
 DATASET ?= data/alice
+MODEL_ID ?=
+PAGE ?= runs/page
 ARGS ?=
 TRANSFORMERS := $(subst ==,-,$(shell grep ^transformers== constraints.txt))
 
-.PHONY: help setup generate train space test upstream lint benchmark publish wheel audit
+.PHONY: help setup generate train space page test upstream lint benchmark publish wheel audit
 .DELETE_ON_ERROR:
 
 generate: .venv/generate.done  ## 500 characters from the packaged Alice; ARGS="--seed 7" goes to the verb
@@ -38,12 +40,16 @@ train: setup  ## corpus, training, evaluation and a sample: make train TEXT=my.t
 	@echo; echo "The model is in $(OUTPUT), its loss curve in $(OUTPUT)/loss.png."; cat "$(OUTPUT)/evaluation.txt"
 	@echo; echo "Write more:   .venv/bin/char-lstm generate --model $(OUTPUT) --prompt \"once upon a time\""
 	@echo "Look inside:  .venv/bin/char-lstm inspect --model $(OUTPUT) --text \"once upon a time\" --output page.html"
+	@echo "Share:        .venv/bin/char-lstm page --model $(OUTPUT) --output page.html --single_file"
 	@echo "Publish:      .venv/bin/char-lstm package --run $(OUTPUT) --dataset $(OUTPUT)/corpus \\"
 	@echo "                  --output_dir $(OUTPUT)/packaged --text_name \"My Text\" &&"
 	@echo "              .venv/bin/char-lstm publish --model $(OUTPUT)/packaged --repo_id USER/NAME"
 
 space: setup  ## the Space, on http://127.0.0.1:7860; MODEL_ID=runs/mine make space shows another model
 	@$(BIN)/python space/app.py
+
+page: setup  ## the model in the browser, no server: make page MODEL_ID=runs/mine PAGE=docs/page [ARGS=--single_file]
+	@$(BIN)/char-lstm page $(if $(MODEL_ID),--model "$(MODEL_ID)") --output "$(PAGE)" $(ARGS)
 
 test: setup  ## the fast tests, in two processes
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --quiet $(ARGS)

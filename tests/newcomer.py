@@ -26,7 +26,17 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = ["README.md"]
 PAGES += [
     f"docs/{name}.md"
-    for name in ("own-text", "languages", "base-model", "streaming", "publish", "rented-gpu", "inside", "lecture")
+    for name in (
+        "own-text",
+        "languages",
+        "base-model",
+        "streaming",
+        "publish",
+        "rented-gpu",
+        "inside",
+        "page",
+        "lecture",
+    )
 ]
 PAGES += [f"docs/{name}.md" for name in ("works-with", "results", "experiments")]
 PAGES += [f"docs/packaging{part}.md" for part in ("", "-tokens", "-training")]

@@ -1,5 +1,7 @@
 // The static page: its form, its address and its text. The model is at work in worker.js.
 import {mount} from "./inspector.js";
+import {mountLearning} from "./watch.js";
+import {startWorker} from "./workers.js";
 
 const LONGEST_TEXT = 10000, SHOWN = 20;
 const $ = id => document.getElementById(id);
@@ -134,9 +136,7 @@ function inside(name) {  // a file that stands in the page itself, as base64
 }
 
 async function start() {
-  const source = $("worker.js");
-  worker = source ? new Worker(URL.createObjectURL(new Blob([source.textContent], {type: "text/javascript"})))
-    : new Worker("worker.js", {type: "module"});
+  worker = startWorker("worker");
   worker.onmessage = ({data}) => HEARD[data.type](data);
   worker.onerror = event => HEARD.failed({words: event.message ?? "the model's worker did not start"});
   const all = about.files.reduce((sum, {bytes}) => sum + bytes, 0);
@@ -161,6 +161,7 @@ $("stop").addEventListener("click", () => {
   worker.postMessage({type: "stop"});
   $("write").focus();
 });
+mountLearning($("learn"));
 mount($("inspector"), props, (name, then) => { look = then; });
 if (query.get("write") === "1") write();
 start().catch(error => HEARD.failed({words: error.message}));

@@ -50,7 +50,7 @@ function multiply(matrix, x, bias, out) {
 }
 
 /** out += the transposed matrix times y, the way back of `multiply`. */
-function addTransposed(matrix, y, out) {
+export function addTransposed(matrix, y, out) {
   const columns = out.length;
   for (let row = 0; row < y.length; row++) {
     const value = y[row], at = row * columns;

@@ -2,9 +2,8 @@
 import {reshape, softmax} from "./sampling.js";
 
 export const LONGEST = 1000;  // characters of a text that are looked into
-const TOP = 5, REACH = 100, CELLS = 12, NEARBY = 20;
+const TOP = 5, REACH = 100, NEARBY = 20;
 const NEUTRAL = {temperature: 1, top_k: 0, top_p: 1};
-const KEEPER = {lstm: "forget", gru: "update"};  // the gate that keeps a cell's past
 
 const round = (x, digits) => Number(x.toFixed(digits));
 const mean = values => values.reduce((a, b) => a + b, 0) / values.length;
@@ -34,29 +33,18 @@ function gatesOf(model) {  // with their blocks, in the order in which Python ha
   return order.map(gate => [gates.indexOf(gate), gate]);
 }
 
-/** A dozen cells: half swing the most, half keep their past the longest among the livelier half of all. */
-function tellingCells({model, kept}) {
-  const found = model.layers.flatMap((_, layer) => Array.from({length: model.units}, (_, unit) => {
-    const activity = kept.map(step => Math.tanh(step[layer].cell[unit])), middle = mean(activity);
-    return {layer, unit, swing: mean(activity.map(value => (value - middle) ** 2))};
-  })).sort((a, b) => b.swing - a.swing);
-  const keeper = model.cell.gates.indexOf(KEEPER[model.cellType]), swinging = found.slice(0, keeper < 0 ? CELLS : CELLS / 2);
-  const held = ({layer, unit}) => mean(kept.map(step => step[layer].gates[keeper * model.units + unit]));
-  const keeping = keeper < 0 ? [] : found.slice(swinging.length, Math.max(swinging.length, found.length >> 1))
-    .map(cell => ({...cell, held: held(cell)})).sort((a, b) => b.held - a.held).slice(0, CELLS / 2);
-  const named = (cells, why) => cells.map(({layer, unit}) => ({layer, unit, why, name: null}));
-  return [...named(swinging, "swings most"), ...named(keeping, "keeps longest")].sort((a, b) => a.layer - b.layer || a.unit - b.unit);
-}
-
 function summary(chars, surprisal) {
   const nats = mean(surprisal), worst = surprisal.indexOf(Math.max(...surprisal)), character = chars[worst];
-  let start = worst, end = worst;
-  const blank = char => /\s/.test(char);
-  while (start > 0 && start > worst - NEARBY && !(blank(chars[start - 1]) && !blank(chars[start]))) start--;
-  while (end < chars.length && end < worst + NEARBY && !(blank(chars[end]) && end > start && !blank(chars[end + 1] ?? " "))) end++;
-  const word = chars.slice(start, end).join("").replace("\ufdd0", "").trim();
+  const blank = at => /\s/.test(chars[at]);
+  let start = 0, end = 0;  // of the word with the white space after it
+  while (end <= worst) {
+    start = end;
+    while (end < chars.length && !blank(end)) end++;
+    while (end < chars.length && blank(end)) end++;
+  }
+  const word = chars.slice(Math.max(start, worst - NEARBY), Math.min(end, worst + NEARBY)).join("").replace("\ufdd0", "").trim();
   const named = {" ": "space after", "\n": "line end after", "\ufdd0": "end after"};
-  const place = word ? `${named[character] ?? `“\u2068${character}\u2069” of`} “\u2068${word}\u2069”` : "very beginning";
+  const place = word ? `${named[character] ?? `“\u2068${/^\p{M}/u.test(character) ? "◌" : ""}${character}\u2069” of`} “\u2068${word}\u2069”` : "very beginning";
   return `Over ${chars.length} characters, the surprise is ${nats.toFixed(2)} nats on average, as if the model chose blindly `
     + `among ${Math.exp(nats).toFixed(1)} characters each time; it is largest at the ${place}: ${surprisal[worst].toFixed(1)} nats.`;
 }
@@ -68,7 +56,7 @@ function summary(chars, surprisal) {
 export function makeRecord(about, reading) {
   const {model, chars, kept, expected, given, settings} = reading;
   const surprisal = expected.map(one => round(one.surprisal, 3));
-  const cells = [...(about.cells ?? tellingCells(reading)), ...reading.wanted];
+  const cells = [...about.cells, ...reading.wanted];
   return {
     model: about.model, title: about.title, nats: about.nats,
     cell: model.cellType, layers: model.layers.length, units: model.units,

@@ -9,7 +9,8 @@ from pathlib import Path
 from ..errors import UserError
 from ..files import replaced_files, write_file
 from ..generation_char_lstm import NEUTRAL, generate_text, prepare_sampling
-from ..loading import checkpoint_folder, load_decoder, weight_files
+from ..inspection.telling import known_cells
+from ..loading import checkpoint_folder, load, weight_files
 from ..paths import PRETRAINED, local_model
 from . import modules_of, part, script_of
 
@@ -22,8 +23,9 @@ TITLES = {
     "alice_rnn": "Alice, one book: with a plain RNN",
     "english": "95 English books",
 }
+WORKERS = ("worker", "learning")
 SEED = 7  # of the text that stands there when the page opens
-SETTINGS = [*NEUTRAL]
+CONFIG = ("cell_type", "hidden_size", "num_hidden_layers", "vocab_size", "bos_token_id", "tie_word_embeddings")
 POLICY = (  # what is typed goes nowhere; 'unsafe-eval' is for tools that drive a browser and wait for what a page does
     "default-src 'none'; style-src {0}; script-src {0} 'unsafe-eval'; worker-src {1}; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'"
@@ -34,7 +36,7 @@ def make_page(model_id: str | Path, output: Path, *, single_file: bool = False) 
     """Writes the page of a language model: a folder with index.html, or index.html alone with all inside.
 
     Args:
-        model_id: as for `load_decoder`, which raises its errors.
+        model_id: as for `load`, which raises its errors.
         output: a new or empty folder, or one that holds such a page; of a single file also its name, NAME.html.
 
     Raises:
@@ -47,7 +49,7 @@ def make_page(model_id: str | Path, output: Path, *, single_file: bool = False) 
         write_file(index, _render(page, texts, _inside(texts, weights)))
     else:
         written = {"index.html": _render(page, texts, _beside()), "page.css": _style(), ".nojekyll": ""}
-        written |= {f"{name}.js": part(f"{name}.js") for name in modules_of("app", "worker")} | {
+        written |= {f"{name}.js": part(f"{name}.js") for name in modules_of("app", *WORKERS)} | {
             "tokenizer.json": texts["tokenizer.json"]
         }
         with replaced_files(output) as unfinished:
@@ -72,9 +74,9 @@ def _check_place(output: Path, index: Path) -> None:
 
 def _parts_of(model_id: str | Path) -> tuple[dict, dict[str, str], list[Path]]:
     """What index.html says to its scripts, the texts of the page, and the files of the weights."""
-    decoder, tokenizer = load_decoder(model_id)
+    model, tokenizer = load(model_id)
     folder = checkpoint_folder(model_id, None)
-    _, _, settings = prepare_sampling(decoder, tokenizer)
+    _, _, settings = prepare_sampling(model, tokenizer)
     weights, record = weight_files(folder), folder / "evaluation.json"
     name = (local_model(model_id) or Path(model_id)).resolve().name
     nats = json.loads(record.read_text(encoding="utf-8")).get("nats_per_char") if record.exists() else None
@@ -82,15 +84,16 @@ def _parts_of(model_id: str | Path) -> tuple[dict, dict[str, str], list[Path]]:
         "model": name,
         "title": TITLES.get(name, name) if folder.resolve().parent == PRETRAINED else name,
         "nats": nats,
-        "config": vars(decoder.config),
-        "settings": {name: getattr(settings, name) for name in SETTINGS},
+        "config": {name: getattr(model.config, name) for name in CONFIG},
+        "settings": {name: getattr(settings, name) for name in NEUTRAL},
         "suppress_tokens": settings.suppress_tokens,
         "ends": settings.eos_token_id,
+        "cells": known_cells(model, tokenizer),
         "files": [{"name": file.name, "bytes": file.stat().st_size} for file in weights],
     }
-    text = generate_text(decoder, tokenizer, seed=SEED)
+    text = generate_text(model, tokenizer, seed=SEED)
     page["opening"] = {"seed": SEED, "settings": page["settings"]}
-    letters = tokenizer.get_vocab_size() - 1  # without the pad
+    letters = len(tokenizer) - 1  # without the pad
     figure = (
         f"{nats:.3f} nats of surprise a character on text that it has not read. A nat is the unit of surprise: "
         f"who guesses blindly among its {letters} characters is surprised by {math.log(letters):.2f}, who knows by 0."
@@ -132,7 +135,8 @@ def _beside() -> dict[str, str]:
 def _inside(texts: dict[str, str], weights: list[Path]) -> dict[str, str]:
     """Style, scripts, tokenizer and weights as parts of index.html, where a disk's pages may load no other file."""
     held = {file.name: base64.b64encode(file.read_bytes()).decode() for file in weights}
-    held |= {"worker.js": script_of("worker"), "tokenizer.json": _json_in_html(texts["tokenizer.json"])}
+    held |= {f"{name}.js": script_of(name) for name in WORKERS}
+    held |= {"tokenizer.json": _json_in_html(texts["tokenizer.json"])}
     kept = [f'<script type="text/plain" id="{name}">{text}</script>\n' for name, text in held.items()]
     return {
         "policy": POLICY.format("'unsafe-inline'", "blob:"),

@@ -1,6 +1,6 @@
 // What `tokenizer.json` says, in a tab: its normaliser, step by step as the file has it, and its alphabet.
 
-const INVISIBLE = /\p{Default_Ignorable_Code_Point}/u;  // nobody misses these
+const INVISIBLE = /[\xad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]/;  // nobody misses these
 const WORD = String.raw`[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}]`;
 const NAMES = {  // what a regular expression of `tokenizers` calls otherwise, all white space and letters included
   "\\s": "\\p{White_Space}", "\\S": "\\P{White_Space}", "\\z": "$",
@@ -126,7 +126,8 @@ export class CharacterTokenizer {
   /** The characters of a text, each once, that are lost because the alphabet lacks them. */
   lost(text) {
     const pieces = this.split(text).filter((_, index) => index % 2 === 0);
-    return [...new Set(pieces.join("\n").normalize("NFC"))].sort().filter(character => !INVISIBLE.test(character)
+    const characters = [...new Set(pieces.join("\n").normalize("NFC"))].sort((a, b) => a.codePointAt() - b.codePointAt());
+    return characters.filter(character => !INVISIBLE.test(character)
       && !(this.accentsAreStripped && /\p{M}/u.test(character)) && this.normalisePiece(character) === "");
   }
 

@@ -59,7 +59,7 @@ async function write({prompt, seed, settings, held}) {
 
 /** Reads a normalised text from the newline on, as Python's `inspect_text` does, and posts its record. */
 async function read({text, given, settings, held}, mine = ++job) {
-  const chars = [...Array.from(text), ...(about.ends.length ? [tokenizer.endOfItem] : [])].slice(0, LONGEST);
+  const chars = [...Array.from(text), ...tokenizer.endOfItem].slice(0, LONGEST);
   if (!chars.length) return;
   const ids = chars.map(char => tokenizer.ids.get(char)), state = model.start(held);
   const next = {model, chars, ids, given: Math.min(given, chars.length), wanted: [], kept: [], expected: [],

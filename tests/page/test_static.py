@@ -3,13 +3,13 @@
 import gzip
 import json
 import re
-import shutil
 import tomllib
 from fnmatch import fnmatch
 
 import pytest
 
 from char_lstm.cli import run
+from char_lstm.files import write_file
 from char_lstm.page import modules_of
 from char_lstm.page.static import make_page
 from tests.conftest import ROOT
@@ -80,9 +80,12 @@ def test_other_peoples_files_are_never_overwritten(checkpoint, tmp_path, capsys)
     (tmp_path / "site" / "index.html").write_text("<title>my site</title>")
     (tmp_path / "site.html").write_text("<title>my site</title>")
     (tmp_path / "folder.html").mkdir()
+    (tmp_path / "papers").mkdir()
+    (tmp_path / "papers" / "letter.txt").write_text("dear")
     model = ("--model", checkpoint, "--output")
     assert "notes is a file" in refusal(capsys, *model, tmp_path / "notes")
     assert "site holds other files" in refusal(capsys, *model, tmp_path / "site")
+    assert "papers holds other files" in refusal(capsys, *model, tmp_path / "papers")
     assert "site.html holds other files" in refusal(capsys, *model, tmp_path / "site.html", "--single_file")
     assert "folder.html is a folder" in refusal(capsys, *model, tmp_path / "folder.html", "--single_file")
     assert (tmp_path / "notes").read_text() == "mine"
@@ -108,10 +111,16 @@ def test_a_broken_model_ends_in_one_sentence_and_nothing_is_written(checkpoint, 
 def test_a_page_is_there_whole_or_the_older_one_stays(checkpoint, tmp_path, monkeypatch):
     make_page(checkpoint, tmp_path / "page")
     before = (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
-    shutil.copytree(checkpoint, tmp_path / "other")
-    monkeypatch.setattr("char_lstm.page.static.modules_of", lambda *names: [*names, "missing"])
-    with pytest.raises(FileNotFoundError):
-        make_page(tmp_path / "other", tmp_path / "page")
+    monkeypatch.setattr("char_lstm.page.static.SEED", 8)  # another text would stand there
+
+    def write(path, content):
+        if path.name == "tokenizer.json":
+            raise OSError("the disk is full")
+        write_file(path, content)
+
+    monkeypatch.setattr("char_lstm.page.static.write_file", write)
+    with pytest.raises(OSError, match="full"):
+        make_page(checkpoint, tmp_path / "page")
     assert (tmp_path / "page" / "index.html").read_text(encoding="utf-8") == before
     assert not (tmp_path / "page" / "unfinished").exists()
 

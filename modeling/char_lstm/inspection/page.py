@@ -1,4 +1,20 @@
-"""The inspector's record of a reading: what its components draw."""
+"""The inspector's record of a reading, which its components draw, as JSON types.
+
+Lists of length time are in the order of `chars`; index t is the step that predicts `chars[t]`.
+
+    model, title, nats     its id, its name in words, its test figure or None
+    cell, layers, units    "lstm", "gru" or "rnn", and the size
+    given, settings        how many characters were given, not drawn; the temperature, top_k and top_p that drew the
+                           rest, or None for a text that was only read
+    chars, sentence        the characters, and a summary of how well they were predicted
+    surprisal              (time,), nats under the model's own odds
+    top                    for each character the likeliest [character, probability], and the one that came
+    shaped                 the same characters after the settings, or None
+    means                  for each gate (layers, time)
+    quantities             what `cells` shows: "state" (c; in a GRU or an RNN, h), "hidden" (an LSTM's h), and the gates
+    cells                  {"layer", "unit", "why", "name", "values": {quantity: (time,)}}
+    connectivity           None, or one or a list of {"position", "largest", "thousandths"}
+"""
 
 import math
 import re
@@ -26,7 +42,7 @@ def inspector_data(model, tokenizer, text: str, name: str, **known) -> Iterator[
     Args:
         model, tokenizer, text: as in `inspect_text`.
         name: the model's name on the page.
-        known: as in `record_of`.
+        known: what else `record_of` takes.
 
     Yields:
         `record_of`, then the same with `connectivity_rows`.
@@ -58,41 +74,15 @@ def record_of(
     settings: dict | None = None,
     cells: list[dict] | None = None,
 ) -> dict:
-    """The record of a reading, without connectivity. Lists of length time are in the order of `chars`.
+    """The record of a reading, without connectivity.
 
-    Args:
-        title, nats: the model's name in words (default: `name`), and its test figure.
-        given: how many characters were given, not drawn (default: all of them).
-        settings: the temperature, top_k and top_p that drew the rest, or None for a text that was only read.
-        cells: those to show, as `known_cells` gives them.
-
-    Returns:
-        `model`, `title`, `nats`, `cell` ("lstm", "gru" or "rnn"), `layers`, `units`, `given`, `settings`, `chars`;
-        `sentence`: a summary;
-        `surprisal` (time,): nats under the model's own odds;
-        `top`: for each character the TOP likeliest [character, probability], and the one that came if it is not among
-        them; `shaped`: the same characters after the settings, or None;
-        `means`: for each gate (layers, time);
-        `quantities`: what `cells` shows: "state" (c; in a GRU or an RNN, h), "hidden" (h, in an LSTM), and the gates;
-        `cells`: {"layer", "unit", "why", "name", "values": {quantity: (time,)}};
-        `connectivity`: None, or one or a list of {"position", "largest", "thousandths"}.
+    By default, `title` is the name, all characters were `given`, and `cells` are the `known_cells`.
     """
     from .telling import known_cells
 
     hidden = {"hidden": seen.output} if model.config.cell_type == "lstm" else {}
     values = {"state": seen.cell_state, **hidden, **seen.gates}
-    likeliest = [
-        dict.fromkeys([*(char for char, _ in top), char])
-        for char, top in zip(seen.chars, seen.top_predictions, strict=True)
-    ]
-
-    def listed(odds: np.ndarray) -> list:
-        ids = [tokenizer.convert_tokens_to_ids(list(chars)) for chars in likeliest]
-        return [
-            [[c, float(f"{row[i]:.4g}")] for c, i in zip(chars, places, strict=True)]
-            for row, chars, places in zip(odds, likeliest, ids, strict=True)
-        ]
-
+    drawn_by = sampling_settings(model.generation_config, **(settings or {}))
     return {
         "model": name,
         "title": title or name,
@@ -105,22 +95,27 @@ def record_of(
         "sentence": summary_sentence(seen),
         "chars": seen.chars,
         "surprisal": seen.surprisal.round(3).tolist(),
-        "top": listed(np.exp(seen.log_odds)),
-        "shaped": settings
-        and listed(shaped_odds(seen.log_odds, sampling_settings(model.generation_config, **settings))),
+        "top": listed_odds(seen, tokenizer, np.exp(seen.log_odds)),
+        "shaped": settings and listed_odds(seen, tokenizer, shaped_odds(seen.log_odds, drawn_by)),
         "connectivity": None,
         "quantities": list(values),
         "means": {gate: array.mean(axis=2).round(3).tolist() for gate, array in seen.gates.items()},
         "cells": [
             cell
-            | {
-                "values": {
-                    name: array[cell["layer"], :, cell["unit"]].round(3).tolist() for name, array in values.items()
-                }
-            }
+            | {"values": {of: array[cell["layer"], :, cell["unit"]].round(3).tolist() for of, array in values.items()}}
             for cell in (known_cells(model, tokenizer) if cells is None else cells)
         ],
     }
+
+
+def listed_odds(seen: "Inspection", tokenizer, odds: np.ndarray) -> list[list[list]]:
+    """Of odds, (time, vocab), at each step those of the likeliest characters and of the one that came."""
+    listed = []
+    for row, char, top in zip(odds, seen.chars, seen.top_predictions, strict=True):
+        chars = list(dict.fromkeys([*(likely for likely, _ in top), char]))
+        shares = row[tokenizer.convert_tokens_to_ids(chars)]
+        listed.append([[one, float(f"{share:.4g}")] for one, share in zip(chars, shares, strict=True)])
+    return listed
 
 
 def shaped_odds(log_odds: np.ndarray, settings) -> np.ndarray:

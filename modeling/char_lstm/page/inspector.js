@@ -9,7 +9,7 @@ import {isolated, make, percent, quote} from "./words.js";
 
 const RECENT = 28;  // characters of the past that a sentence quotes
 const MOST_SURPRISING = 4;  // nats, the full tint
-const OPENING = 80;  // characters: the first letter to be explained is the most surprising of these that has a past
+const OPENING = 48;  // characters: the first letter to be explained is the most surprising of these that has a past
 const PACE = 700;  // milliseconds a letter
 
 export function mount(element, props, watch) {

@@ -69,11 +69,15 @@ SHOW_LINK = """link => {
   history.replaceState(null, "", link);
   if (parent !== window) parent.postMessage({queryString: link.slice(1)}, "https://huggingface.co");  // around a Space
 }"""
-ANSWER = """
+ANSWER = """const draws = [], watched = watch;  // gradio itself draws nothing anew where a script has changed a value
+watch = (names, draw) => { draws.push(draw); watched(names, draw); };
+{{ component }}
 element.addEventListener("want-connectivity", async ({detail: {position}}) => {
   const before = props.value, record = JSON.parse(before);
   const connectivity = await server.connectivity({model: record.model, text: record.chars.join(""), position});
-  if (props.value === before) props.value = JSON.stringify({...record, connectivity});
+  if (props.value !== before) return;
+  props.value = JSON.stringify({...record, connectivity});
+  draws.forEach(draw => draw());
 });
 element.addEventListener("fork", ({detail}) => { window.forked = detail; trigger("submit"); });"""
 FORK = """record => {

@@ -20,11 +20,12 @@ def new_sheet(label: str, **properties) -> gr.HTML:
     return new_component("sheet", **{"value": "", "label": label, "heading": None, "prompt": ""} | NOTHING | properties)
 
 
-def new_component(name: str, script: str = "", functions: list | None = None, **properties) -> gr.HTML:
-    """A component of `char_lstm.page` with nothing in it yet, and a script that may call `functions` here."""
+def new_component(name: str, script="{{ component }}", functions: list | None = None, **properties) -> gr.HTML:
+    """A component of `char_lstm.page` with nothing in it yet, and a script around its own that may call `functions`."""
     files = page.component(name)
-    looks = {"html_template": files["html"], "css_template": files["css"], "js_on_load": files["js"] + script}
-    return gr.HTML(**looks, apply_default_css=False, server_functions=functions, **properties)
+    looks = {"html_template": files["html"], "css_template": files["css"], "apply_default_css": False}
+    script = script.replace("{{ component }}", files["js"])
+    return gr.HTML(js_on_load=script, server_functions=functions, **looks, **properties)
 
 
 def finished_sheet(text: str, run: Run) -> dict:

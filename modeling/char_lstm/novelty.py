@@ -12,6 +12,7 @@ A model that began from another, which has read a library, carries the index of 
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -85,7 +86,7 @@ class NoveltyIndex:
         return lengths
 
 
-def index_of(pieces: list[str]) -> NoveltyIndex | BookIndex:
+def index_of(pieces: Sequence[str]) -> NoveltyIndex | BookIndex:
     """The index of a training text in pieces: of a library, which the index would be too large for, of a sample."""
     if sum(map(len, pieces)) > LARGEST / 4:
         return BookIndex.build(pieces)

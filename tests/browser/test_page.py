@@ -39,8 +39,7 @@ def visit(chromium, url):
         page.on("pageerror", lambda error: trouble.append(str(error)))
         page.on("request", lambda request: elsewhere(request.url) and trouble.append(request.url))
         page.goto(f"{url}/{query}")
-        page.wait_for_function("document.querySelector('.sheet')")
-        page.locator("#write").wait_for()
+        page.locator(".inspector .char").first.wait_for()  # from here on the page answers
         return page
 
     yield open_page

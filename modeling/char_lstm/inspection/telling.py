@@ -45,7 +45,8 @@ def telling_cells(seen: "Inspection", gate: str | None) -> list[dict]:
     longest, by the mean of `gate`, among the livelier half of the units: one that never moves keeps nothing.
     """
     activity = np.tanh(seen.cell_state)  # (layers, time, hidden)
-    swing, chosen = activity.std(axis=1), {}
+    swing = activity.std(axis=1)
+    chosen: dict[int, tuple[str, str | None]] = {}  # why and name, by flat index
     centred = activity - activity.mean(axis=1, keepdims=True)
     for name, values in tracked(seen.chars).items():
         follows = np.einsum("lth,t->lh", centred, values - values.mean()) / len(values)

@@ -13,7 +13,7 @@ export function expectation(tokenizer, scores, id, settings) {
   const odds = softmax(scores), known = Math.min(odds.length, tokenizer.tokens.length);
   const likeliest = Array.from({length: known}, (_, one) => one).sort((a, b) => odds[b] - odds[a]).slice(0, TOP);
   if (!likeliest.includes(id)) likeliest.push(id);
-  const list = share => likeliest.map(one => [tokenizer.tokens[one], round(share(one), 4)]);
+  const list = share => likeliest.map(one => [tokenizer.tokens[one], Number(share(one).toPrecision(4))]);
   const {ids, cumulative} = reshape(scores, settings ?? NEUTRAL), places = new Map(ids.map((one, rank) => [one, rank]));
   const shaped = one => places.has(one) ? (cumulative[places.get(one)] - (cumulative[places.get(one) - 1] ?? 0)) / cumulative.at(-1) : 0;
   return {surprisal: -Math.log(odds[id]), top: list(one => odds[one]), shaped: settings && list(shaped)};

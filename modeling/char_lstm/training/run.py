@@ -125,7 +125,7 @@ def save_result(trainer: CharTrainer) -> None:
         tokenizer.save_pretrained(unfinished)
         if end_of_item(tokenizer):
             save_items(trainer.reading.training_rows()["text"], unfinished)
-        elif not trainer.args.streaming:
+        elif not trainer.reading.recipe.streaming:
             index_of(trainer.reading.training_rows()["text"]).save(unfinished)
         plot_losses(trainer.state.log_history, unfinished / "loss.png")
         (output_dir / "evaluation.json").unlink(missing_ok=True)  # of another model

@@ -295,7 +295,7 @@ class TestSheet:
         text, run = self.written()
         sheet, link = sheets.end_text(text, run)
         assert sheet["link"] == link
-        assert sheet["remark"] is None
+        assert sheet["remark"] == ""
         asked = {name: value for name, (value,) in parse_qs(link.removeprefix("?")).items()}
         wanted = ("Alice was", "alice", 0.7, 4, 0.9, 12, 500)
         assert asked == dict(zip(writing.FIELDS, map(str, wanted), strict=True))

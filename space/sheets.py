@@ -12,7 +12,7 @@ from char_lstm.items import hash_item
 from char_lstm.tokenization_char_lstm import characters_lacking, list_some
 from writing import ITEMS, Run, check_request, lines_of, seed_or_drawn
 
-NOTHING = {"note": None, "remark": None, "link": None, "novelty": None}  # what may be said around a text
+NOTHING = dict.fromkeys(("note", "remark", "link", "novelty"), "")  # what may be said around a text
 
 
 def new_sheet(label: str, **properties) -> gr.HTML:
@@ -45,7 +45,7 @@ def blank_sheet(prompt: str, model: str) -> dict:
         said.append(f"Left out, because this model has never met them: {list_some(lacking, ' ')} ({len(lacking)}).")
     if normalised != prompt:
         said.append("Read as:" if normalised else "Nothing is left of it.")
-    return gr.update(value="", prompt=shown, **NOTHING | {"note": " ".join(said) or None})
+    return gr.update(value="", prompt=shown, **NOTHING | {"note": " ".join(said)})
 
 
 def begin_text(prompt: str, model: str, seed: int | None, length: int | None, run: Run | None):
@@ -74,7 +74,7 @@ def end_text(text: str, run: Run) -> tuple[dict, str]:
     if not run.items and written > LONGEST:
         said.append(f"Only the first {LONGEST} characters are looked into.")
     link = "?" + urlencode(run.asked | ({} if run.items else {"max_new_tokens": written}))
-    return novelty | {"link": link, "remark": " ".join(said) or None}, link
+    return novelty | {"link": link, "remark": " ".join(said)}, link
 
 
 def mark_copies(text: str, model: str) -> dict:

@@ -272,7 +272,7 @@ class TestSheet:
     def test_it_shows_the_prompt_as_the_model_reads_it(self):
         sheet, *_ = sheets.begin_text("“Off with her!”", "alice", 12, 500, None)
         assert (sheet["prompt"], sheet["note"]) == (" off with her\n", "Read as:")
-        assert sheets.blank_sheet("off with her", "alice")["note"] is None
+        assert sheets.blank_sheet("off with her", "alice")["note"] == ""
 
     def test_it_names_and_counts_the_letters_that_a_prompt_loses(self):
         sheet = sheets.blank_sheet("Привет alice", "alice")
@@ -295,7 +295,7 @@ class TestSheet:
         text, run = self.written()
         sheet, link = sheets.end_text(text, run)
         assert sheet["link"] == link
-        assert sheet["remark"] is None
+        assert sheet["remark"] == ""
         asked = {name: value for name, (value,) in parse_qs(link.removeprefix("?")).items()}
         wanted = ("Alice was", "alice", 0.7, 4, 0.9, 12, 500)
         assert asked == dict(zip(writing.FIELDS, map(str, wanted), strict=True))

@@ -80,7 +80,7 @@ def test_the_choice_sees_the_training_split_alone_and_the_result_both(corpus, pa
 
     monkeypatch.setattr(tuning.Reading, "training_rows", watched)
     train("tuned", *TUNED, "--init_from", "tiny", "--learning_rate_grid", "1e-2", "--max_steps", "1")
-    assert read == ["train+validation", "train"]
+    assert read == ["train+validation", "train", "train+validation"]  # of the run, the choice, the result's index
 
 
 def test_a_base_that_no_epoch_improves_is_the_result_as_it_was_fitted(packaged, train, caplog):

@@ -35,7 +35,7 @@ def visit(chromium, url):
         context.set_default_timeout(120_000)
         contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda message: message.type == "error" and trouble.append(message.text))
+        page.on("console", lambda message: is_ours(message) and trouble.append(message.text))
         page.on("pageerror", lambda error: trouble.append(str(error)))
         page.on("request", lambda request: elsewhere(request.url) and trouble.append(request.url))
         page.goto(f"{url}/{query}")
@@ -46,6 +46,11 @@ def visit(chromium, url):
     for context in contexts:
         context.close()
     assert not trouble
+
+
+def is_ours(message) -> bool:
+    """Whether a line of the console is an error, but for the schema that gradio's panel of the API asks for in vain."""
+    return message.type == "error" and not message.location["url"].endswith("/mcp/schema")
 
 
 def elsewhere(address: str) -> bool:
@@ -72,8 +77,9 @@ def finished(page) -> str:
 def look_inside(page):
     """The listbox of the inspector, once it shows what stands on the sheet."""
     page.wait_for_function("""() => {
-        const text = document.querySelector(".sheet .written").textContent.slice(0, 1000);
-        return document.querySelectorAll(".inspector .char").length === [...text].length;
+        const text = [...document.querySelector(".sheet .written").textContent].slice(0, 1000).join("");
+        const letters = [...document.querySelectorAll(".inspector .char")].map(letter => letter.textContent).join("");
+        return letters === text.replaceAll(" ", "␣").replaceAll("\\n", "↵");
     }""")
     return page.get_by_role("listbox", name="The text")
 
@@ -248,7 +254,7 @@ def test_nothing_is_wider_than_a_phone(visit):
     assert page.evaluate(is_narrow)
     three_cells(page)
     assert page.evaluate(is_narrow)
-    assert all(sheet.bounding_box()["width"] > 300 for sheet in page.locator(".sheet:visible").all())
+    assert all(sheet.bounding_box()["width"] >= 300 for sheet in page.locator(".sheet:visible").all())
 
 
 def test_every_control_has_a_name_and_is_reached_by_the_keyboard(visit):
@@ -309,6 +315,7 @@ def test_markup_in_a_prompt_and_in_a_text_is_shown_and_never_becomes_part_of_the
 
     import models
     from char_lstm import CharLstmConfig, CharLstmForCausalLM, build_tokenizer, load, load_decoder
+    from char_lstm.inspection.telling import known_cells
 
     tokenizer = build_tokenizer([MARKUP], lowercase=False, strip_punctuation=False)
     model = CharLstmForCausalLM(CharLstmConfig(vocab_size=len(tokenizer), hidden_size=8))
@@ -319,6 +326,7 @@ def test_markup_in_a_prompt_and_in_a_text_is_shown_and_never_becomes_part_of_the
     tokenizer.save_pretrained(tmp_path)
     monkeypatch.setattr(models, "decoder_of", lambda name: load_decoder(tmp_path))
     monkeypatch.setattr(models, "model_of", lambda name: load(tmp_path))
+    monkeypatch.setattr(models, "cells_of", lambda name: known_cells(*load(tmp_path)))
     page = visit()
     page.get_by_label("Begin with").first.fill(MARKUP)
     start(page)

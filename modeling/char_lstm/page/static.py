@@ -18,7 +18,7 @@ MARK = '<meta name="generator" content="char-lstm page">'  # in each page, which
 TITLES = {
     "alice": "Alice, one book: the assignment",
     "alice_best": "Alice, one book: taught by larger models",
-    "alice_english": "Alice, after 95 other books",
+    "alice_english": "Alice, after reading in 95 other books",
     "alice_gru": "Alice, one book: with a GRU",
     "alice_rnn": "Alice, one book: with a plain RNN",
     "english": "95 English books",

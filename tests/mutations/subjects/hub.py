@@ -125,8 +125,8 @@ MUTATIONS = [
     Mutation(
         "a dry run goes on",
         "char_lstm.hub.publish:publish",
-        "        if args.dry_run:\n            print(",
-        "        if False:\n            print(",
+        "        if args.dry_run:\n            if args.collection",
+        "        if False:\n            if args.collection",
         "tests/hub/test_publish.py::TestPublishing::test_a_dry_run_lists_everything_and_speaks_to_nobody",
     ),
     Mutation(

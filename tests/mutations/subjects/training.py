@@ -265,10 +265,24 @@ MUTATIONS = [
     ),
     Mutation(
         "nobody says whether bfloat16 helps",
-        "char_lstm.training.run:train",
+        "char_lstm.training.run:train_alone",
         "    say_whether_bfloat16_helps(recipe, trainer.model.config.cell_type)",
         "    pass",
         "tests/training/test_precision.py",
+    ),
+    Mutation(
+        "two runs share a folder",
+        "char_lstm.training.checkpoints:sole_run",
+        "        lock.acquire(timeout=0)",
+        "        pass",
+        "tests/training/test_run.py::test_a_folder_that_another_process_trains_into_is_left_alone",
+    ),
+    Mutation(
+        "processes that know nothing of each other train",
+        "char_lstm.training.recipe:Recipe.__post_init__",
+        "        check_connected(self.world_size)",
+        "        pass",
+        "tests/training/test_run.py::test_processes_that_know_nothing_of_each_other_train_nothing",
     ),
     Mutation(
         "a character is learnt before it is scored",

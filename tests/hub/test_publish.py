@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from datasets import load_from_disk
@@ -13,6 +14,10 @@ from huggingface_hub import HfApi, ModelCard, RepoCard
 from huggingface_hub.errors import HfHubHTTPError
 
 from char_lstm import generate_text, load
+from char_lstm.corpus.build import build_corpus
+from char_lstm.hub.arguments import PublishArguments
+from char_lstm.hub.cards import dataset_card
+from char_lstm.items import save_items
 from char_lstm.loading import NEEDED
 from char_lstm.paths import PACKAGE
 from tests.conftest import ALICE, CODE, ROOT
@@ -230,3 +235,14 @@ def test_the_packaged_alice_and_the_real_space_are_tried_here_published_and_answ
 def test_the_model_card_tells_how_to_use_the_folder_that_it_lies_in(packaged):
     text = ModelCard.load(packaged / "README.md").text
     assert f'from_pretrained("{packaged}", **where)' in text
+
+
+def test_the_card_of_a_list_speaks_of_a_list(packaged, tmp_path):
+    (tmp_path / "names.txt").write_text("\n".join(f"anna{'b' * length}" for length in range(40)))
+    corpus = build_corpus(tmp_path / "names", text=str(tmp_path / "names.txt"), sequence="item")
+    save_items(corpus["train"]["text"], packaged)
+    args = PublishArguments(model=str(packaged), repo_id="user/tiny", dataset=str(tmp_path / "names"))
+    text = dataset_card(corpus, SimpleNamespace(id="user/names"), args).text
+    assert "characters of a list" in text
+    assert "Each line of the list, or each of its records, is an item" in text
+    assert "sentence" not in text

@@ -1,7 +1,7 @@
 """What a base model is worth: alone, tuned on a text, and beside a model trained from scratch as long.
 
 The four books are not among those that the base has read; of each the first 10, 30, 100 and 300 KB are taken, and the
-last tenth of what was taken is the test.
+last tenth of what was taken is the test. Both models train in bfloat16 where the processor is faster in it.
 """
 
 import json
@@ -19,6 +19,7 @@ from char_lstm.generation_char_lstm import generate_text, sample, sampling_setti
 from char_lstm.loading import checkpoint_folder, hash_files, weight_files
 from char_lstm.torch_decoder_char_lstm import as_decoder
 from char_lstm.training.evaluation import evaluate
+from char_lstm.training.precision import bfloat16_helps
 from char_lstm.training.settings import RunSettings
 
 from .common import interleaved
@@ -45,27 +46,28 @@ REPEATS = 9
 MODELS = ("never seen", "tuned", "from scratch")
 
 
-def train_from_scratch(text: str, corpus: dict, seconds: float, place: Path) -> dict:
+def train_from_scratch(text: str, settings: dict, seconds: float, place: Path) -> dict:
     """The figures of the default recipe after the steps that fit in so many seconds, or after all where more would."""
-    trial = run({**SCRATCH, "corpus": corpus, "max_steps": TRIAL}, text, place / "trial")
+    trial = run({**SCRATCH, **settings, "max_steps": TRIAL}, text, place / "trial")
     fitting = TRIAL * seconds / trial["training_seconds"]
     all_steps = TRIAL * RunSettings.num_train_epochs / trial["epochs"]
     steps = max(1, round(min(fitting, all_steps)))
-    return run({**SCRATCH, "corpus": corpus, "max_steps": steps}, text, place / "scratch")
+    return run({**SCRATCH, **settings, "max_steps": steps}, text, place / "scratch")
 
 
 def measure_text(base: str, file: Path, size: int | None, corpus: dict, minutes: float | None) -> dict:
     """The figures of each model on the last tenth of a text, or of its first `size` KB."""
+    settings = {"corpus": corpus, "bf16": bfloat16_helps()}
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         text = place / "text.txt"
         text.write_bytes(file.read_bytes()[: size and 1000 * size])
-        tuned = run({**TUNED, "init_from": base, "corpus": corpus}, str(text), place)
+        tuned = run({**TUNED, "init_from": base, **settings}, str(text), place)
         unseen = evaluate(*load(base), load_from_disk(place / "corpus")["test"])
         results = {"never seen": unseen, "tuned": tuned}
         if size:
             seconds = 60 * minutes if minutes else tuned["seconds"]
-            results["from scratch"] = train_from_scratch(str(text), corpus, seconds, place)
+            results["from scratch"] = train_from_scratch(str(text), settings, seconds, place)
     return results
 
 

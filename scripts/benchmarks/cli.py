@@ -3,6 +3,7 @@ measure, but makemore's transformer in `names`.
 
     python scripts/benchmark.py generation --json scripts/results/generation.json
     python scripts/benchmark.py training --dataset data/alice --json scripts/results/training.json
+    python scripts/benchmark.py bfloat16 --dataset data/english --json scripts/results/bfloat16.json
     python scripts/benchmark.py memory --json scripts/results/memory.json
     python scripts/benchmark.py scale --json scripts/results/scale.json
     python scripts/benchmark.py streaming --json scripts/results/streaming.json
@@ -31,6 +32,7 @@ from .common import machine, plot
 VERBS = {
     "generation": "500 characters against their floor and the library's loop",
     "training": "characters a second against a bare nn.LSTM loop, and the share of padding",
+    "bfloat16": "training in half precision on a CPU: speed, and nats per character",
     "memory": "what a training step holds, by the length of its rows, with and without gradient checkpointing",
     "scale": "corpora of 1, 10 and 100 MB: seconds, memory, training speed",
     "streaming": "texts of 10 MB, 100 MB and 1 GB read as streams: memory and speed",
@@ -55,9 +57,9 @@ def main() -> None:
         verb.add_argument(
             "--json", type=Path, help="where the figures go, and a PNG beside it; default: scripts/results"
         )
-        if name in ("generation", "training", "serving"):
+        if name in ("generation", "training", "bfloat16", "serving"):
             verb.add_argument("--repeats", type=int, default=9, help="runs of each candidate; medians are kept")
-    for name in ("training", "quality", "adaptation"):
+    for name in ("training", "bfloat16", "quality", "adaptation"):
         verbs.choices[name].add_argument("--dataset", required=True, help="a folder written by char-lstm build")
     verbs.choices["quality"].add_argument("--minutes", type=float, default=10, help="the transformer's training time")
     verbs.choices["variants"].add_argument("--text", required=True, help="the text that all of them learn")

@@ -28,12 +28,12 @@ VALIDATION = 0.002  # of the rows
 logger = logging.getLogger("english_corpus")
 
 
-def read_books(folders: list[Path]) -> tuple[list[str], list[str]]:
-    """The books to learn, in random order, and those held out, all without rare characters."""
+def read_books(folders: list[Path], seed: int = 0) -> tuple[list[str], list[str]]:
+    """The books to learn, in an order that the seed gives, and those held out, all without rare characters."""
     paths = sorted((path for folder in folders for path in folder.glob("*.txt")), key=lambda path: path.parts[-2:])
     held_out = [path for path in paths if path.stem.endswith(HELD_OUT)]
     learnt = [path for path in paths if path not in held_out]
-    random.Random(0).shuffle(learnt)
+    random.Random(seed).shuffle(learnt)
     texts = [path.read_text(encoding="utf-8") for path in learnt]
     counts = Counter(character for text in texts for character in text)
     rare = {character for character, times in counts.items() if times < RARE}
@@ -70,9 +70,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--books", type=Path, nargs="+", required=True, help="folders of texts in UTF-8")
     parser.add_argument("--output_dir", required=True, help="where the corpus goes")
+    parser.add_argument("--seed", type=int, default=0, help="another order of the books, so most in another form")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    books, held_out = read_books(options.books)
+    books, held_out = read_books(options.books, options.seed)
     mix_books(books, held_out, in_form, options.output_dir)
 
 

@@ -14,6 +14,7 @@ from char_lstm import load
 from char_lstm.files import write_json
 from char_lstm.tokenization_char_lstm import fold
 from char_lstm.training.evaluation import evaluate
+from char_lstm.training.precision import bfloat16_helps
 from char_lstm.training.run import train
 from char_lstm.verbs.train import read_command
 
@@ -21,7 +22,7 @@ from .common import UNDISTURBED, now
 from .english_corpus import TYPEWRITER, in_form, mix_books, read_books
 
 STEPS = 2000
-SMALLER = {"config": "english", "hidden_size": 256}
+SMALLER = {"config": "english", "hidden_size": 256, "bf16": bfloat16_helps()}
 FORMS = {  # of book `number`
     "the assignment's form": lambda number, text: fold(text),
     "as they are": lambda number, text: text if number % 2 else text.translate(TYPEWRITER),

@@ -30,6 +30,11 @@ def bfloat16_speed() -> float:
     return min(seconds[torch.float32]) / min(seconds[torch.bfloat16])  # the others were disturbed
 
 
+def bfloat16_helps() -> bool:
+    """Whether a large LSTM should train faster in bfloat16 on this processor."""
+    return bfloat16_speed() >= WORTH_IT
+
+
 def say_whether_bfloat16_helps(recipe, cell_type: str) -> None:
     """One line in the log, where `--bf16` is asked for on a CPU."""
     if not recipe.bf16 or recipe.device.type != "cpu":

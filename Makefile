@@ -11,6 +11,7 @@ TEXT ?=
 OUTPUT ?= runs/$(if $(TEXT),$(basename $(notdir $(TEXT))),alice)
 KIND ?=
 BASE ?=
+MODEL ?= alice
 RECIPE := $(if $(BASE),tune,$(if $(filter item,$(KIND)),names,alice))
 ROWS := $(if $(and $(BASE),$(filter item,$(KIND))),--stateful false --row_length 0 --per_device_train_batch_size 64)
 DATASET ?= data/alice
@@ -19,7 +20,7 @@ PAGE ?= runs/page
 ARGS ?=
 TRANSFORMERS := $(subst ==,-,$(shell grep ^transformers== constraints.txt))
 
-.PHONY: help setup generate train space page test upstream lint benchmark publish wheel audit
+.PHONY: help setup generate train rebuild space page test upstream lint benchmark publish wheel audit
 .DELETE_ON_ERROR:
 
 generate: .venv/generate.done  ## 500 characters from the packaged Alice; ARGS="--seed 7" goes to the verb
@@ -44,6 +45,12 @@ train: setup  ## corpus, training, evaluation and a sample: make train TEXT=my.t
 	@echo "Publish:      .venv/bin/char-lstm package --run $(OUTPUT) --dataset $(OUTPUT)/corpus \\"
 	@echo "                  --output_dir $(OUTPUT)/packaged --text_name \"My Text\" &&"
 	@echo "              .venv/bin/char-lstm publish --model $(OUTPUT)/packaged --repo_id USER/NAME"
+
+rebuild: setup  ## a packaged model trained anew by the recipe of its name, and compared: make rebuild MODEL=alice
+	@$(BIN)/char-lstm build $(if $(TEXT),--text "$(TEXT)") --output_dir "runs/rebuilt/corpus"
+	@$(BIN)/char-lstm train --config "$(MODEL)" --dataset runs/rebuilt/corpus --output_dir "runs/rebuilt/$(MODEL)" \
+		--train_split train+validation $(ARGS)
+	@$(BIN)/char-lstm verify "$(MODEL)" --dataset runs/rebuilt/corpus --rebuilt "runs/rebuilt/$(MODEL)"
 
 space: setup  ## the Space, on http://127.0.0.1:7860; MODEL_ID=runs/mine make space shows another model
 	@$(BIN)/python space/app.py

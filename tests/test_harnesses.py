@@ -8,7 +8,7 @@ from datasets import Dataset
 from transformers import AutoTokenizer
 
 from char_lstm import generate_text, load
-from char_lstm.training.evaluation import score_carried
+from char_lstm.training.torch_scoring import score_carried
 from tests.conftest import ALICE
 
 

@@ -8,7 +8,8 @@ from transformers import pipeline
 
 from char_lstm import build_tokenizer, generate_items, generate_text, load, load_decoder
 from char_lstm.errors import CheckpointError
-from char_lstm.items import FILE, hash_item, nats_of, save_items
+from char_lstm.items import FILE, hash_item, save_items
+from char_lstm.scoring import nats_of_each
 from char_lstm.tokenization_char_lstm import END_OF_ITEM
 
 NAMES = ["emma", "ava", "mia", "amelia", "maya"]
@@ -77,6 +78,12 @@ def test_a_prefix_is_read_as_in_training_after_a_newline(model, tokenizer):
     assert generate_text(model, tokenizer, "ma", temperature=0) == tokenizer.decode(greedy)
 
 
+def test_a_model_that_decodes_itself_writes_the_same_items(model, tokenizer):
+    items = list(generate_items(model, tokenizer, 20, prefix="a", seed=5))
+    with model.register_forward_hook(lambda *_: None):
+        assert list(generate_items(model, tokenizer, 20, prefix="a", seed=5)) == items
+
+
 def test_a_decoder_writes_the_same_items(model, tokenizer, saved):
     arguments = {"prefix": "a", "unique": True, "seed": 5}
     assert list(generate_items(*load(saved), 20, **arguments)) == list(
@@ -126,8 +133,8 @@ def test_a_model_of_running_text_writes_no_items(make_model, tokenizer):
 def test_an_item_costs_what_the_model_says(model, tokenizer):
     ids = torch.tensor([[*tokenizer("maya").input_ids, 2]])
     expected = torch.nn.functional.cross_entropy(model(ids).logits[0, :-1], ids[0, 1:], reduction="sum").item()
-    assert nats_of(model, tokenizer, "maya") == pytest.approx(expected, abs=1e-4)
-    certain = sum(math.exp(-nats_of(model, tokenizer, text)) for text in ("", *"amelivy"))
+    assert nats_of_each(model, tokenizer, ["a", "maya"])[1] == pytest.approx(expected, abs=1e-4)
+    certain = sum(math.exp(-nats) for nats in nats_of_each(model, tokenizer, ["", *"amelivy"]))
     assert 0 < certain < 1
 
 

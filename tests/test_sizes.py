@@ -22,6 +22,8 @@ PAGES = {ROOT / "README.md": 150} | dict.fromkeys(sorted((ROOT / "docs").glob("*
 SAME_PROMISE = {  # names that several functions share, as they promise the same of different things
     "main": "runs a verb, or the command",
     "nats_per_char": "what a text's characters cost on average, under n-gram models or an exported step",
+    "score_carried": "what each character of a text costs, by a decoder or by a torch model",
+    "score_reset": "the same of rows that each start afresh",
     "read_command": "the settings that a verb's command line asks for",
 }
 

@@ -26,7 +26,7 @@ from transformers import (
 from char_lstm import load
 from char_lstm.hub import export
 from char_lstm.state_char_lstm import RecurrentCache
-from char_lstm.training.evaluation import score_carried
+from char_lstm.training.torch_scoring import score_carried
 from scripts.benchmarks.serving import connected, served
 from tests.conftest import ALICE, INTENTS, ROOT, learn
 from tests.stand_in import running_hub

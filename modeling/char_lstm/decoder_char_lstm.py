@@ -38,13 +38,18 @@ class CharLstmDecoder:
     def encode_prompts(self, prompts: list[list[int]]) -> "DecoderState":
         """The state after each of the prompts (ids, none empty), whose lengths may differ."""
         state = DecoderState(self, len(prompts))
-        for row, prompt in enumerate(prompts):
+        for prompt in {*map(tuple, prompts)}:
+            rows = [row for row, other in enumerate(prompts) if tuple(other) == prompt]
             alone = DecoderState(self, 1)
             for character in prompt:
                 self.step(alone, np.array([character]))
             for ours, theirs in zip(state.buffers, alone.buffers, strict=True):
-                ours.output[row], ours.cell_state[row] = theirs.output[0], theirs.cell_state[0]
+                ours.output[rows], ours.cell_state[rows] = theirs.output[0], theirs.cell_state[0]
         return state
+
+    def select(self, state: "DecoderState", rows: np.ndarray) -> "DecoderState":
+        """The state of some of the texts, by their rows."""
+        return self.resume([(buffers.output[rows], buffers.cell_state[rows]) for buffers in state.buffers])
 
     def step(self, state: "DecoderState", ids: np.ndarray) -> None:
         """Reads one character a row, ids (batch,), into the state."""

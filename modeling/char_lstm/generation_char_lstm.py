@@ -10,6 +10,7 @@ import numpy as np
 from .decoder_char_lstm import CharLstmDecoder, DecoderState
 from .tokenization_char_lstm import normalise
 
+BATCH = 64  # texts that are written side by side
 NEUTRAL = {"max_new_tokens": 500, "temperature": 1.0, "top_k": 0, "top_p": 1.0}  # where nothing else is said
 
 
@@ -44,9 +45,7 @@ def stream_text(
     decoder, backend, settings = prepare_sampling(
         model, tokenizer, max_new_tokens=max_new_tokens, temperature=temperature, top_k=top_k, top_p=top_p
     )
-    prompt, stops = normalise(backend, prompt), tuple(normalise(backend, stop) for stop in stop_strings or ())
-    if "" in stops:
-        raise ValueError(f"a stop string needs a character of the model's alphabet, got {stop_strings}")
+    prompt, stops = normalise(backend, prompt), normalise_stops(backend, stop_strings)
     written = sample(decoder, [encode_prompt(backend, prompt, model.config.bos_token_id)], settings, seed)
     return until_stop((backend.id_to_token(id) for id in until_end(written, settings)), stops, prompt)
 
@@ -70,6 +69,14 @@ def encode_prompt(backend, prompt: str, bos_token_id: int) -> list[int]:
     return backend.encode(prompt).ids or [bos_token_id]
 
 
+def normalise_stops(backend, stop_strings: Sequence[str] | None) -> tuple[str, ...]:
+    """Stop strings as a prompt is read. Raises ValueError if nothing is left of one."""
+    stops = tuple(normalise(backend, stop) for stop in stop_strings or ())
+    if "" in stops:
+        raise ValueError(f"a stop string needs a character of the model's alphabet, got {stop_strings}")
+    return stops
+
+
 def until_end(written: Iterator[np.ndarray], settings) -> Iterator[int]:
     """The ids of a text sampled alone, without the one that ends it."""
     return takewhile(lambda id: id not in settings.eos_token_id, (int(ids[0]) for ids in written))
@@ -89,19 +96,74 @@ def generate_text(model, tokenizer, prompt: str = "", **settings) -> str:
     return "".join(stream_text(model, tokenizer, prompt, **settings))
 
 
+def generate_texts(
+    model,
+    tokenizer,
+    prompts: Sequence[str],
+    *,
+    seed: int | None = None,
+    stop_strings: Sequence[str] | None = None,
+    **settings,
+) -> Iterator[str]:
+    """What `generate_text` makes of each of several normalised prompts, text k with seed + k: `BATCH` side by side."""
+    decoder, backend, sampling = prepare_sampling(model, tokenizer, **settings)
+    stops, seed = normalise_stops(backend, stop_strings), secrets.randbits(32) if seed is None else seed
+    longest = max(map(len, stops), default=0)
+    for first in range(0, len(prompts), BATCH):
+        begun = prompts[first : first + BATCH]
+
+        def stops_at(row: int, ids: list[int], begun=begun) -> bool:
+            return (begun[row] + "".join(map(backend.id_to_token, ids[-longest:]))).endswith(stops)
+
+        encoded = [encode_prompt(backend, prompt, model.config.bos_token_id) for prompt in begun]
+        for ids in sample_texts(decoder, encoded, sampling, seed + first, stops_at if stops else None):
+            yield "".join(map(backend.id_to_token, ids))
+
+
 def sample(decoder: CharLstmDecoder, prompts: list[list[int]], settings, seed: int | None) -> Iterator[np.ndarray]:
     """Reads each prompt, then draws `settings.max_new_tokens` ids, (batch,) at a time.
 
     Row r has its own draws, those that seed + r gives a text alone, so no row depends on its neighbours.
     """
-    seed = secrets.randbits(32) if seed is None else seed
-    if seed < 0:
-        raise ValueError(f"seed must be 0 or more, got {seed}")
-    draws = np.stack([np.random.default_rng(seed + row).random(settings.max_new_tokens) for row in range(len(prompts))])
-    uniforms = iter(draws.T[:, :, None])  # a (batch, 1) for each step
+    uniforms = iter(draw_uniforms(len(prompts), settings, seed).T[:, :, None])  # a (batch, 1) for each step
     state = decoder.encode_prompts(prompts)
     written = decode_steps(decoder, state, lambda logits: choose(logits, settings, next(uniforms)))
     return islice(written, settings.max_new_tokens)
+
+
+def draw_uniforms(rows: int, settings, seed: int | None) -> np.ndarray:
+    """The draws in [0, 1) of so many texts, (rows, max_new_tokens): row r's are those of seed + r alone."""
+    seed = secrets.randbits(32) if seed is None else seed
+    if seed < 0:
+        raise ValueError(f"seed must be 0 or more, got {seed}")
+    return np.stack([np.random.default_rng(seed + row).random(settings.max_new_tokens) for row in range(rows)])
+
+
+def sample_texts(
+    decoder: CharLstmDecoder, prompts: list[list[int]], settings, seed: int | None, stops_at: Callable | None = None
+) -> list[list[int]]:
+    """What `sample` draws for each prompt, as a list a text: a text leaves the batch where it ends, and loses its end.
+
+    Args:
+        stops_at: tells of a row and its ids whether the text stops with the last of them.
+    """
+    draws, state = draw_uniforms(len(prompts), settings, seed), decoder.encode_prompts(prompts)
+    texts: list[list[int]] = [[] for _ in prompts]
+    rows = np.arange(len(prompts))  # those that go on
+    for time in range(settings.max_new_tokens):
+        ids = choose(decoder.logits(state), settings, draws[rows, time, None])  # (batch,)
+        going_on = ~np.isin(ids, settings.eos_token_id)
+        for place, (row, id) in enumerate(zip(rows, ids.tolist(), strict=True)):
+            if going_on[place]:
+                texts[row].append(id)
+                going_on[place] = not (stops_at and stops_at(row, texts[row]))
+        if not going_on.all():
+            kept = going_on.nonzero()[0]
+            rows, ids, state = rows[kept], ids[kept], decoder.select(state, kept)
+        if not len(rows):
+            break
+        decoder.step(state, ids)
+    return texts
 
 
 def decode_steps(decoder: CharLstmDecoder, state: DecoderState, choose: Callable) -> Iterator[np.ndarray]:

@@ -4,13 +4,13 @@ import hashlib
 import logging
 import secrets
 from collections.abc import Iterable, Iterator
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from .generation_char_lstm import encode_prompt, prepare_sampling, sample, until_end
+from .generation_char_lstm import BATCH, encode_prompt, prepare_sampling, sample_texts
 from .tokenization_char_lstm import normalise
 
 logger = logging.getLogger(__name__)
@@ -66,28 +66,17 @@ def generate_items(
         logger.warning("the model came without the hashes of its training items: any of them may be written")
     prefix, seen = normalise(backend, prefix), set(known or ())
     prompt = encode_prompt(backend, prefix, model.config.bos_token_id)
+    prompts = [prompt] * min(number, BATCH)
+    seeds = count(secrets.randbits(32) if seed is None else seed, len(prompts))
+    texts = chain.from_iterable(sample_texts(decoder, prompts, sampling, first) for first in seeds)
     found = tries = 0
-    for its_seed in count(secrets.randbits(32) if seed is None else seed):
-        if found >= number:
-            return
+    while found < number:
         if tries == PATIENCE:
             logger.warning("found %d of %d items: %d tries in a row brought no other", found, number, PATIENCE)
             return
-        ids = list(until_end(sample(decoder, [prompt], sampling, its_seed), sampling))
+        ids = next(texts)
         item, tries = prefix + "".join(map(backend.id_to_token, ids)), tries + 1
         if item and len(ids) < sampling.max_new_tokens and not (unique and hash_item(item) in seen):
             seen.add(hash_item(item))
             found, tries = found + 1, 0
             yield item
-
-
-def nats_of(model, tokenizer, text: str) -> float:
-    """What a normalised text costs, from a newline on, and its end too where the model's texts end."""
-    decoder, backend, settings = prepare_sampling(model, tokenizer)
-    ids = backend.encode(text, add_special_tokens=False).ids + settings.eos_token_id[:1]
-    state, nats = decoder.encode_prompts([[model.config.bos_token_id]]), 0.0
-    for id in ids:
-        scores = decoder.logits(state)[0].astype(np.float64)  # (vocab,)
-        nats += np.logaddexp.reduce(scores) - scores[id]
-        decoder.step(state, np.array([id]))
-    return float(nats)

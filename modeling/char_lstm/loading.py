@@ -6,7 +6,7 @@ the file. The checks need no framework, so both ways in share them.
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -68,6 +68,34 @@ def load_decoder(model_id: str | Path, *, revision: str | None = None) -> tuple[
     return decoder, tokenizer
 
 
+def load_classifier(model_id: str | Path) -> tuple[CharLstmDecoder, Tokenizer, list[str]]:
+    """An intent classifier as a decoder whose logits, (batch, intents), score the intents after what was read; its
+    tokenizer; and the names of the intents.
+
+    Raises:
+        CheckpointError: no such folder, or it holds no classifier or a broken one.
+    """
+    folder = local_model(model_id)
+    if folder is None:
+        raise CheckpointError(f"{model_id}: no such model folder")
+    config = _read_json(folder / "config.json")
+    _check_config(config, folder / "config.json", LEAST.keys() - {"bos_token_id"})  # words have none
+    if not hasattr(config, "id2label"):
+        raise CheckpointError(f"{folder} holds no classifier: its config.json names no id2label")
+    labels = config.id2label
+    names = read_part(folder / "config.json", lambda _: [labels[str(id)] for id in range(len(labels))])
+    weights = _read_checked_weights(folder, config, classifier_shapes(config, len(names)))
+    weights |= {"lm_head.weight": weights["score.weight"], "lm_head.bias": weights["score.bias"]}
+    config.tie_word_embeddings = False
+    return CharLstmDecoder(weights, config, None), _read_tokenizer(folder), names
+
+
+def classifier_shapes(config, labels: int) -> dict[str, tuple[int, ...]]:
+    """Every weight of a `CharLstmForSequenceClassification` as it is saved, and its shape."""
+    shapes = {name: shape for name, shape in expected_shapes(config).items() if not name.startswith("lm_head")}
+    return shapes | {"score.weight": (labels, config.hidden_size), "score.bias": (labels,)}
+
+
 def _known_items(folder: Path) -> frozenset[int] | None:
     """The hashes of the items that a model was trained on, None where none were saved."""
     return read_part(folder / ITEMS, load_items) if (folder / ITEMS).exists() else None
@@ -96,10 +124,8 @@ def _read_checked(folder: Path):
     _check_code(folder)
     config = _read_json(folder / "config.json")
     _check_config(config, folder / "config.json")
-    files = weight_files(folder)
-    weights = {name: weight for file in files for name, weight in read_part(file, _read_weights).items()}
-    _check_weights(weights, config, files[0] if len(files) == 1 else folder / INDEX)
-    tokenizer = read_part(folder / "tokenizer.json", lambda path: Tokenizer.from_file(str(path)))
+    weights = _read_checked_weights(folder, config, expected_shapes(config))
+    tokenizer = _read_tokenizer(folder)
     _check_tokenizer(tokenizer, config, folder / "tokenizer.json")
     tokenizer_config = _read_json(folder / "tokenizer_config.json")
     tokenizer.encode_special_tokens = getattr(tokenizer_config, "split_special_tokens", False)
@@ -144,6 +170,18 @@ def hash_files(files: list[Path]) -> str:
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
+def _read_checked_weights(folder: Path, config: SimpleNamespace, shapes: dict[str, tuple[int, ...]]) -> dict:
+    """The arrays of a checkpoint by name, once they are known to have these shapes."""
+    files = weight_files(folder)
+    weights = {name: weight for file in files for name, weight in read_part(file, _read_weights).items()}
+    _check_weights(weights, config, shapes, files[0] if len(files) == 1 else folder / INDEX)
+    return weights
+
+
+def _read_tokenizer(folder: Path) -> Tokenizer:
+    return read_part(folder / "tokenizer.json", lambda path: Tokenizer.from_file(str(path)))
+
+
 def _read_weights(path: Path) -> dict[str, np.ndarray]:
     """The arrays of a safetensors file. A bfloat16, which numpy lacks, is the upper half of a float32."""
     weights = {}
@@ -171,13 +209,13 @@ def _read_json(path: Path) -> SimpleNamespace:
     return read_part(path, lambda path: SimpleNamespace(**json.loads(path.read_text(encoding="utf-8"))))
 
 
-def _check_config(config: SimpleNamespace, path: Path) -> None:
+def _check_config(config: SimpleNamespace, path: Path, numbers: Iterable[str] = LEAST) -> None:
     if getattr(config, "model_type", None) != "char_lstm":
         raise CheckpointError(f"{path}: model_type is not char_lstm")
-    for name, least in LEAST.items():
+    for name in numbers:
         value = getattr(config, name, None)
-        if type(value) is not int or value < least:
-            raise CheckpointError(f"{path}: {name} should be a whole number of at least {least}, got {value!r}")
+        if type(value) is not int or value < LEAST[name]:
+            raise CheckpointError(f"{path}: {name} should be a whole number of at least {LEAST[name]}, got {value!r}")
     for name, known in CHOICES.items():
         value = getattr(config, name, None)
         if type(value) is not type(known[0]) or value not in known:
@@ -198,10 +236,9 @@ def _check_generation_config(generation_config: SimpleNamespace, config: SimpleN
         raise CheckpointError(f"{path} cannot be used for sampling: {error}") from error
 
 
-def _check_weights(weights: dict[str, np.ndarray], config: SimpleNamespace, path: Path) -> None:
+def _check_weights(weights: dict[str, np.ndarray], config: SimpleNamespace, expected: dict, path: Path) -> None:
     if config.num_hidden_layers > len(weights):
         raise CheckpointError(f"{path} holds {len(weights)} arrays, too few for the layers in config.json")
-    expected = expected_shapes(config)
     if missing := expected.keys() - weights.keys():
         raise CheckpointError(f"{path} lacks {', '.join(sorted(missing))}")
     if unknown := weights.keys() - expected.keys():

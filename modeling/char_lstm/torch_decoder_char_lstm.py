@@ -40,6 +40,11 @@ class ModelDecoder:
         self._read(state, torch.tensor(ids), attention_mask=torch.tensor(mask))
         return state
 
+    def select(self, state: SimpleNamespace, rows: np.ndarray) -> SimpleNamespace:
+        """The state of some of the texts, by their rows."""
+        state.past.batch_select_indices(torch.from_numpy(rows))
+        return SimpleNamespace(past=state.past, logits=state.logits[rows])
+
     def step(self, state: SimpleNamespace, ids: np.ndarray) -> None:
         """Reads one character a row, ids (batch,), into the state."""
         self._read(state, torch.from_numpy(ids)[:, None])

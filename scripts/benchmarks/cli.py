@@ -13,6 +13,7 @@ measure, but makemore's transformer in `names`.
     python scripts/benchmark.py base --base english --text texts --json scripts/results/base.json
     python scripts/benchmark.py forms --text texts/english texts/english_extra --json scripts/results/forms.json
     python scripts/benchmark.py pairs
+    python scripts/benchmark.py seeds
     python scripts/benchmark.py tables
 
 Each writes a JSON with the machine it ran on, and a PNG beside it; `tables` makes the tables of README and docs
@@ -39,6 +40,7 @@ VERBS = {
     "serving": "20 clients of the Space against one",
     "variants": "a table of recipes that differ in one thing, from variants.yaml",
     "languages": "ten languages of ten scripts, beside file compressors on the same text",
+    "seeds": "hashes of what each packaged model writes, under other threads and vector instructions too",
     "temperatures": "what Alice writes at temperatures from 0.2 to 1.2, and how much of it is new",
     "base": "a base model alone, tuned on texts of 10 KB to 1 MB, and beside models from scratch",
     "forms": "one base for texts as they are and in the assignment's form, or two",

@@ -4,21 +4,23 @@ import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import torch
 from transformers import GenerationMixin
 
-from char_lstm import CharLstmForCausalLM, load
+from char_lstm import CharLstmForCausalLM, load, load_decoder
 from char_lstm.decoder_char_lstm import CharLstmDecoder
-from char_lstm.generation_char_lstm import generate_text, sample, sampling_settings
+from char_lstm.generation_char_lstm import BATCH, generate_text, generate_texts
+from char_lstm.items import generate_items
 from char_lstm.paths import CHECKOUT, PRETRAINED
 from char_lstm.torch_decoder_char_lstm import as_decoder
 
 from .common import CELLS, interleaved
 
 CHARACTERS = 500
-BATCH = 64
+ITEMS = 1000
 SAMPLING = {"temperature": 0.8, "top_k": 20, "top_p": 0.95, "max_new_tokens": CHARACTERS}
 IMPORTS = "import torch; from transformers import PreTrainedModel, GenerationMixin, PreTrainedTokenizerFast"
 FIRST_CHARACTER = (
@@ -45,6 +47,15 @@ def bare_products(decoder: CharLstmDecoder, batch: int) -> Callable[[], None]:
     return run
 
 
+def items_written() -> tuple[Callable[[], object], int]:
+    """What writes ITEMS sentences of Alice, as if they were the items of a list, and their characters with the ends."""
+    decoder, tokenizer = load_decoder("alice")
+    ends = {"eos_token_id": decoder.config.bos_token_id, **SAMPLING}
+    decoder.generation_config = SimpleNamespace(**vars(decoder.generation_config) | ends)
+    write = partial(generate_items, decoder, tokenizer, ITEMS, seed=0)
+    return lambda: list(write()), sum(len(item) + 1 for item in write())
+
+
 def python(*arguments: str) -> None:
     subprocess.run([sys.executable, *arguments], cwd=CHECKOUT, check=True, capture_output=True)
 
@@ -55,7 +66,7 @@ def measure(repeats: int) -> dict:
     model, tokenizer = load(PRETRAINED / "alice")
     baseline = LibraryLoop(model.config).eval()
     baseline.load_state_dict(model.state_dict())
-    decoder, settings = as_decoder(model), sampling_settings(model.generation_config, **SAMPLING)
+    decoder = as_decoder(model)
     start = torch.tensor([[model.config.bos_token_id]])
     generate = {"inputs": start, "attention_mask": torch.ones_like(start), "do_sample": True, **SAMPLING}
     write = partial(generate_text, seed=0, **SAMPLING)
@@ -69,16 +80,20 @@ def measure(repeats: int) -> dict:
         library_loop=library_loop,
         library_loop_without_onednn=torch.backends.mkldnn.flags(enabled=False)(library_loop),
     )
+    write_items, item_characters = items_written()
     many = interleaved(
         repeats,
-        ours=lambda: list(sample(decoder, start.tolist() * BATCH, settings, seed=0)),
+        ours=lambda: list(generate_texts(model, tokenizer, [""] * BATCH, seed=0, **SAMPLING)),
         bare_products=bare_products(decoder, BATCH),
+        items=write_items,
     )
     cold = interleaved(
         max(repeats // 2, 1),
         generate_script=partial(python, "scripts/generate.py"),
         imports=partial(python, "-c", IMPORTS),
         first_character=partial(python, "-c", FIRST_CHARACTER),
+        classify_script=partial(python, "scripts/classify.py", "predict", "what time is it"),
+        numpy_imports=partial(python, "-c", "import numpy, safetensors.numpy, tokenizers"),
     )
     cells = interleaved(repeats, **{name: partial(write, *load(PRETRAINED / folder)) for name, folder in CELLS.items()})
     return {
@@ -92,7 +107,12 @@ def measure(repeats: int) -> dict:
             "one text, nn.LSTM in the library's loop to model.generate": one["library_loop"] / one["generate"],
             f"{BATCH} texts, to the bare products": many["ours"] / many["bare_products"],
             f"{BATCH} texts, characters a second to one text's": BATCH * one["ours"] / many["ours"],
+            f"{ITEMS} items, characters a second to one text's": item_characters
+            / many["items"]
+            / (CHARACTERS / one["ours"]),
             "generate.py from process start, to the imports": cold["generate_script"] / cold["imports"],
+            "classify.py predict from process start, to numpy's and tokenizers' imports": cold["classify_script"]
+            / cold["numpy_imports"],
             "load and first character, to the imports": cold["first_character"] / cold["imports"],
         },
         "characters_a_second": {name: CHARACTERS / seconds for name, seconds in cells.items()},

@@ -216,6 +216,13 @@ def temperatures_table() -> str:
     return table("temperature | new | longest copy | the first 80 of 500 characters, seed 0", rows)
 
 
+def seeds_table() -> str:
+    """How many texts other arithmetic changes."""
+    results = results_of("seeds")
+    rows = ([where, f"{len(texts)} of {results['texts']}"] for where, texts in results["differ"].items())
+    return table("beside one thread with AVX-512 | texts that differ", rows, results["machine"])
+
+
 def side_by_side() -> str:
     """What one book's model writes from one seed, and what the model that had read others before does."""
     written = {name: generate_text(*load_decoder(PRETRAINED / name), seed=7) for name in ("alice", "alice_english")}
@@ -297,6 +304,7 @@ TABLES = {
     "names": names_table,
     "languages": languages_table,
     "temperatures": temperatures_table,
+    "seeds": seeds_table,
     "side by side": side_by_side,
     "watch it learn": watch_it_learn,
     "onnx": onnx_table,

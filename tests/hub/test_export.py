@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 from char_lstm import cli, generate_text, load
 from char_lstm.corpus.build import build_corpus
 from char_lstm.hub import export
-from char_lstm.training.evaluation import score_carried
+from char_lstm.training.torch_scoring import score_carried
 from tests.conftest import ALICE, ROOT, STORY
 
 RESULTS = json.loads((ROOT / "scripts" / "results" / "onnx.json").read_text())

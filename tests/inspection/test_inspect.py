@@ -6,7 +6,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from char_lstm import build_tokenizer, inspect_text, normalise
-from char_lstm.items import nats_of
+from char_lstm.scoring import nats_of_each
 from char_lstm.tokenization_char_lstm import END_OF_ITEM
 
 TEXT = "Nobody had told Tamsin that a lighthouse could be late."
@@ -173,7 +173,7 @@ def test_the_end_of_an_item_is_predicted_like_any_character_and_read_with_its_co
     seen = inspect_text(model, tokenizer, "Emma")
     assert seen.chars == [*"emma", END_OF_ITEM]
     assert END_OF_ITEM in [character for character, _ in seen.top_predictions[-1]]
-    assert seen.surprisal.sum() == pytest.approx(nats_of(model, tokenizer, "emma"), abs=1e-4)
+    assert seen.surprisal.sum() == pytest.approx(nats_of_each(model, tokenizer, ["emma"])[0], abs=1e-4)
 
 
 def test_one_hot_models_of_one_layer_can_be_read_and_are_left_as_they_were(make_model, tokenizer):

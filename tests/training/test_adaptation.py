@@ -10,7 +10,8 @@ from datasets import Dataset
 from char_lstm import build_tokenizer, cli
 from char_lstm.training import adaptation
 from char_lstm.training.adaptation import LONGEST, Memory
-from char_lstm.training.evaluation import evaluate, score_carried
+from char_lstm.training.evaluation import evaluate
+from char_lstm.training.torch_scoring import score_carried
 
 LETTERS = 20
 

@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 
 from char_lstm import cli, load
 from char_lstm.loading import CheckpointError
-from char_lstm.training import evaluation
+from char_lstm.training import evaluation, torch_scoring
 
 
 @pytest.fixture(scope="session")
@@ -64,8 +64,23 @@ def test_the_figures_are_of_these_weights_and_this_tokenizer_and_no_others(figur
 @pytest.mark.parametrize("chunk", [1, 7, 64])
 def test_the_chunk_size_changes_no_figure(model, chunk, monkeypatch):
     ids = torch.randint(1, 20, (65,)).tolist()
-    monkeypatch.setattr(evaluation, "CHUNK", chunk)
-    assert evaluation.score_carried(model, ids).sum() == pytest.approx(nats(model, ids), abs=1e-4)
+    monkeypatch.setattr(torch_scoring, "CHUNK", chunk)
+    assert torch_scoring.score_carried(model, ids).sum() == pytest.approx(nats(model, ids), abs=1e-4)
+
+
+@pytest.mark.parametrize("settings", [{"cell_type": "lstm", "embedding_size": 0}, {"cell_type": "gru"}])
+def test_a_short_split_and_a_long_one_are_scored_alike_without_torch_and_with_it(
+    make_model, tokenizer, corpus, tmp_path, monkeypatch, settings
+):
+    model = make_model(**settings)
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    measured = {}
+    for short in (0, 10**6):
+        monkeypatch.setattr(evaluation, "SHORT", short)
+        measured[short] = evaluation.evaluate_folder(str(tmp_path), str(corpus), adapt=True)
+    assert measured[0] == pytest.approx(measured[10**6], abs=1e-6)
+    assert measured[0]["parameters"] == model.num_parameters(only_trainable=True)
 
 
 def test_an_unknown_split_is_one_clear_line_and_exit_code_2(saved, corpus, capsys):

@@ -73,6 +73,27 @@ def test_json_is_an_object_a_line_for_each_text_of_each_prompt_with_a_seed_of_it
     assert all(one["nats"] > 0 and one["in_training_set"] is None for one in found)
 
 
+def test_more_texts_than_fit_side_by_side_are_each_what_its_seed_gives_alone(saved, capsys):
+    found = objects(capsys, "--model", saved, "--prompt", "oil", "--num_return_sequences", "70", "--seed", "5")
+    model, tokenizer = load(saved)
+    assert [one["text"] for one in found] == [
+        "oil" + generate_text(model, tokenizer, "oil", seed=seed) for seed in range(5, 75)
+    ]
+
+
+def test_of_several_texts_each_ends_at_its_own_stop_string_begun_in_its_prompt_or_not(saved, tmp_path, capsys):
+    (tmp_path / "prompts.txt").write_text("the la\noil\nwind")
+    settings = {"stop_strings": ["ae", "o"], "max_new_tokens": 60}
+    asked = ("--model", saved, "--prompt_file", tmp_path / "prompts.txt", "--num_return_sequences", "20", "--seed", "5")
+    found = objects(capsys, *asked, "--stop_strings", "ae", "o", "--max_new_tokens", "60")
+    model, tokenizer = load(saved)
+    prompts = [prompt for prompt in ("the la", "oil", "wind") for _ in range(20)]
+    alone = [generate_text(model, tokenizer, prompt, seed=5 + row, **settings) for row, prompt in enumerate(prompts)]
+    assert [one["text"] for one in found] == [prompt + text for prompt, text in zip(prompts, alone, strict=True)]
+    assert "e" in alone
+    assert len(set(map(len, alone))) > 5
+
+
 def test_a_file_of_prompts_is_read_in_its_encoding(saved, tmp_path, capsys):
     (tmp_path / "prompts.txt").write_text("the lamp\noil", encoding="utf-16")
     found = objects(capsys, "--model", saved, "--prompt_file", tmp_path / "prompts.txt", "--max_new_tokens", "1")

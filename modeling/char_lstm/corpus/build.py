@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unicodedata import category
 
 import numpy as np
@@ -18,7 +18,6 @@ from datasets import Dataset, DatasetDict, load_dataset, load_from_disk
 from datasets.exceptions import DatasetGenerationError
 from datasets.utils import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
-from transformers import PreTrainedTokenizerFast
 
 from ..errors import CorpusError
 from ..files import replaced_folder
@@ -28,6 +27,9 @@ from .items import MOST_HELD_OUT, alphabet_of, choose_items, longest_row, read_f
 from .sequences import MAX_LENGTH, ROWS_AT_ONCE, cut_rows, encode_rows, features_of, fold_in_place, lengths_of
 from .sources import read_documents
 from .text import Cleaning, changes_in_words
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 MUCH = 0.1  # of a text, when it is worth saying that it is forgotten
 SENTENCE_ENDS = ".!?…。！？।"  # which become newlines
@@ -199,7 +201,7 @@ def corpus_folder(output_dir: Path) -> Iterator[Path]:
 
 
 def save_splits(
-    splits: dict[str, range], rows: Dataset, tokenizer: PreTrainedTokenizerFast, max_length: int | None, folder: Path
+    splits: dict[str, range], rows: Dataset, tokenizer: "PreTrainedTokenizerFast", max_length: int | None, folder: Path
 ) -> None:
     """Encodes the splits into `folder`, as `DatasetDict.save_to_disk` would lay them out.
 
@@ -222,7 +224,7 @@ def save_splits(
         state_file.write_text(json.dumps(state, indent=2) + "\n", encoding="utf-8")
 
 
-def digest_of(rows: Dataset, tokenizer: PreTrainedTokenizerFast, max_length: int | None) -> str:
+def digest_of(rows: Dataset, tokenizer: "PreTrainedTokenizerFast", max_length: int | None) -> str:
     """What `datasets` knows a split by when it looks for results that it has kept: its content, not its place."""
     digest = hashlib.sha256(f"{max_length}{tokenizer.backend_tokenizer.to_str()}".encode())
     for batch in rows.iter(ROWS_AT_ONCE):

@@ -3,15 +3,18 @@
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import TYPE_CHECKING
 from unicodedata import category
 
 import numpy as np
 from datasets import Dataset, Features, List, Value, concatenate_datasets
 from tokenizers import Regex
 from tokenizers.pre_tokenizers import Split
-from transformers import PreTrainedTokenizerFast
 
 from ..tokenization_char_lstm import end_of_item
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 ROWS_AT_ONCE = 1000  # that are encoded together
 MAX_LENGTH = 512  # ids of a row, with the newline that starts it
@@ -65,13 +68,13 @@ def _last_cluster_end(line: str, start: int, end: int) -> int:
     return max(ends[:-1], default=end)
 
 
-def features_of(tokenizer: PreTrainedTokenizerFast, max_length: int | None) -> Features:
+def features_of(tokenizer: "PreTrainedTokenizerFast", max_length: int | None) -> Features:
     """The columns of `encode_rows`; without padding, ids of the type of the tokenizer's that takes the least room."""
     ids = Value("int32" if max_length or len(tokenizer) > 2**16 else "uint16")
     return Features({**FEATURES, "input_ids": List(ids)})
 
 
-def encode_rows(rows: dict, tokenizer: PreTrainedTokenizerFast, max_length: int | None) -> dict:
+def encode_rows(rows: dict, tokenizer: "PreTrainedTokenizerFast", max_length: int | None) -> dict:
     """The rows as ids, padded on the right to `max_length` if there is one: `text, input_ids, attention_mask, length`.
 
     Each row starts with the newline that ends the sentence before it, so its first character has something to follow;
@@ -96,7 +99,7 @@ def encode_rows(rows: dict, tokenizer: PreTrainedTokenizerFast, max_length: int 
     return {"text": texts, "input_ids": input_ids, "attention_mask": real.astype(np.int8), "length": length}
 
 
-def encoded_rows(texts: list[str], tokenizer: PreTrainedTokenizerFast, max_length: int) -> Dataset:
+def encoded_rows(texts: list[str], tokenizer: "PreTrainedTokenizerFast", max_length: int) -> Dataset:
     """`encode_rows` as a data set in memory, a part at a time, whose arrays have the types of FEATURES."""
     parts = [texts[start : start + ROWS_AT_ONCE] for start in range(0, len(texts), ROWS_AT_ONCE)] or [[]]
     return concatenate_datasets(
@@ -114,7 +117,7 @@ def max_length_of(rows: Dataset) -> int:
     return max(len(rows[0]["input_ids"]), int(lengths_of(rows).max()))
 
 
-def ids_of(rows: Dataset, tokenizer: PreTrainedTokenizerFast) -> np.ndarray:
+def ids_of(rows: Dataset, tokenizer: "PreTrainedTokenizerFast") -> np.ndarray:
     """The text that the rows are cut from, or the items and their ends, as ids, (characters,)."""
     end = end_of_item(tokenizer)
     return np.array(tokenizer.convert_tokens_to_ids(list("".join(row + end for row in rows["text"]))))

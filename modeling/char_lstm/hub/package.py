@@ -1,6 +1,7 @@
 """Packages a finished run in a folder that can be pushed as it is: weights, tokenizer, code, figures, card."""
 
 import json
+import logging
 import shutil
 from pathlib import Path
 
@@ -8,22 +9,24 @@ from safetensors.torch import load_file, save_file
 
 from ..corpus.build import load_corpus
 from ..corpus.sequences import ROWS_AT_ONCE
-from ..errors import PublishError
+from ..errors import PublishError, TrainingError
 from ..files import replaced_folder
 from ..items import FILE as ITEMS
-from ..loading import load, weight_files
+from ..loading import hash_files, load, recorded_files, weight_files
 from ..novelty import FILE as NOVELTY
 from ..novelty import NoveltyIndex, index_of
 from ..novelty_books import FILE as BOOKS
 from ..novelty_books import BookIndex
 from ..paths import PACKAGE, PRETRAINED
-from ..training.checkpoints import read_record
+from ..training.checkpoints import other_settings, read_record
 from ..training.evaluation import evaluate_folder
 from ..training.trainer import SAMPLES
 from .arguments import PackageArguments
 from .cards import model_card
+from .verify import EVALUATION, hash_recipe, record_hashes
 
-EVALUATION = "evaluation.json"
+logger = logging.getLogger("package")
+
 FROM_THE_RUN = ("tokenizer.json", "tokenizer_config.json", EVALUATION, "loss.png")
 IF_IT_HAS = (SAMPLES, ITEMS, NOVELTY, BOOKS)  # a run of no epoch has no samples
 MOST_MOVED = 0.001  # nats a character, between float32 and float16
@@ -56,8 +59,27 @@ def package(args: PackageArguments) -> None:
             store_in_half(unfinished, args.dataset)
         name = f"{output_dir.name.replace('_', '-')}-char-lstm"
         model_card(unfinished, name, settings, args).save(unfinished / "README.md")
+        record_hashes(unfinished, hashes_of_run(unfinished, record, args.recipe))
         if output_dir.resolve().parent == PRETRAINED:
             link_code(unfinished)
+
+
+def hashes_of_run(folder: Path, record: dict, recipe: str) -> dict:
+    """The evaluation in a folder with the hashes of weights, tokenizer, corpus and recipe; without the recipe's where
+    the run had other settings, which is said."""
+    figures = json.loads((folder / EVALUATION).read_text(encoding="utf-8"))
+    figures |= {name: hash_files(files) for name, files in recorded_files(folder).items()}
+    if "data" in record:
+        figures["corpus_sha256"] = record["data"]
+    try:
+        others = other_settings(recipe, record["settings"])
+        reason = f"the run had another {', '.join(others)}" if others else None
+    except TrainingError as error:
+        reason = str(error)
+    if reason:
+        logger.warning("the card has no hash of the recipe %s: %s", recipe, reason)
+        return figures
+    return figures | {"recipe": recipe, "recipe_sha256": hash_recipe(recipe)}
 
 
 def store_in_half(folder: Path, dataset: str | None) -> None:

@@ -94,6 +94,20 @@ def read_record(output_dir: Path) -> dict:
     return json.loads((output_dir / RUN_RECORD).read_text(encoding="utf-8"))
 
 
+def other_settings(recipe: str, settings: dict) -> list[str]:
+    """The names in a recipe file, or in the packaged recipe of that name, that a run's settings have otherwise.
+
+    Raises:
+        TrainingError: there is no such recipe.
+    """
+    from ..arguments import parse
+    from .recipe import Recipe, read_recipe
+
+    asked = read_recipe(recipe if Path(recipe).exists() else Path(recipe).stem)
+    given = parse(Recipe, "", [], **asked).to_dict()  # with the types that a run has
+    return sorted(name for name in asked.keys() - UNRECORDED if given[name] != settings.get(name))
+
+
 def fingerprint(corpus: DatasetDict) -> str:
     """A hash of every row in order, split by split."""
     digest = hashlib.sha256()

@@ -2,60 +2,33 @@
 
 import hashlib
 import math
+from pathlib import Path
 
-import numpy as np
-import torch
 from datasets import Dataset
-from torch.nn.functional import cross_entropy
-from torch.nn.utils.rnn import pad_sequence
-from tqdm.auto import tqdm
 
 from ..corpus.build import load_corpus
+from ..decoder_char_lstm import CharLstmDecoder, expected_shapes
 from ..errors import CorpusError
 from ..files import write_json
-from ..loading import checkpoint_folder, hash_files, load, recorded_files
-from ..tokenization_char_lstm import end_of_item, normalise
+from ..loading import checkpoint_folder, hash_files, load, load_decoder, recorded_files
+from ..tokenization_char_lstm import END_OF_ITEM, normalise
 from .adaptation import Memory
 
-CHUNK = 4096  # characters of one forward
-ROWS = 64  # rows of one forward
-
-
-@torch.inference_mode()
-def score_carried(model, ids: list[int]) -> np.ndarray:
-    """Nats of each character of a text given as ids, (time,): the state goes on from chunk to chunk."""
-    text = torch.tensor([model.config.bos_token_id, *ids], device=model.device)
-    state, nats = None, []
-    for start in tqdm(range(0, len(ids), CHUNK), desc="carried", leave=False):
-        read = text[start : start + CHUNK][: len(ids) - start].unsqueeze(0)  # (1, time)
-        output = model(read, past_key_values=state, use_cache=True)
-        state = output.past_key_values
-        following = text[start + 1 : start + 1 + read.shape[1]]
-        nats.append(cross_entropy(output.logits[0].double(), following, reduction="none").cpu().numpy())
-    return np.concatenate(nats)
-
-
-@torch.inference_mode()
-def score_reset(model, rows: list[list[int]]) -> list[np.ndarray]:
-    """Nats of each character of rows of ids, (time,) each, read from a newline and a fresh state, as an item is."""
-    order = sorted(range(len(rows)), key=lambda index: len(rows[index]))  # rows of a batch about as long as each other
-    scored: dict[int, np.ndarray] = {}
-    for start in tqdm(range(0, len(rows), ROWS), desc="reset", leave=False):
-        places = order[start : start + ROWS]
-        batch = [torch.tensor([model.config.bos_token_id, *rows[place]], device=model.device) for place in places]
-        padded = pad_sequence(batch, batch_first=True, padding_value=-100)  # (batch, time)
-        logits = model(padded[:, :-1].clamp(min=0), use_cache=False).logits  # pads on the right change nothing before
-        nats = cross_entropy(logits.double().transpose(1, 2), padded[:, 1:], reduction="none").cpu().numpy()
-        scored.update((place, row[: len(rows[place])]) for place, row in zip(places, nats, strict=True))
-    return [scored[place] for place in range(len(rows))]
+SHORT = 20_000  # characters, which numpy has scored before torch is imported
 
 
 def evaluate(model, tokenizer, split: Dataset, *, adapt: bool = False) -> dict:
-    """The figures of one split; with `adapt` also those with a memory of the text read so far."""
+    """The figures of one split, by a torch model or a decoder; with `adapt` also those with a memory of the text read
+    so far."""
+    if isinstance(model, CharLstmDecoder):
+        from ..scoring import score_carried, score_reset
+    else:
+        from .torch_scoring import score_carried, score_reset  # type: ignore[assignment]  # of another kind of model
+    backend = getattr(tokenizer, "backend_tokenizer", tokenizer)
     texts = list(split["text"])
     normalise(tokenizer, "".join(texts))  # warns, once for the whole split, of characters that the model lacks
-    encodings = tokenizer.backend_tokenizer.encode_batch(texts, add_special_tokens=False)
-    end = [tokenizer.eos_token_id] if end_of_item(tokenizer) else []
+    encodings = backend.encode_batch(texts, add_special_tokens=False)
+    end = [id for id in [backend.token_to_id(END_OF_ITEM)] if id is not None]
     rows = [encoding.ids + end for encoding in encodings]
     ids = [character for row in rows for character in row]
     if not ids:
@@ -82,20 +55,21 @@ def evaluate(model, tokenizer, split: Dataset, *, adapt: bool = False) -> dict:
 def evaluate_folder(
     model_id: str, dataset: str, split: str = "test", *, adapt: bool = False, json_path: str | None = None
 ) -> dict:
-    """The figures of a model on a split of a corpus, with the hashes of what was measured; on a GPU where there is one.
+    """The figures of a model on a split of a corpus, with the hashes of what was measured. A short split is scored in
+    numpy, a longer one in torch, on a GPU where there is one.
 
     Raises:
         CheckpointError: the model cannot be loaded.
         CorpusError: there is no such split, or nothing of it is in the model's alphabet.
     """
     folder = checkpoint_folder(model_id, None)
-    model, tokenizer = load(folder)
     corpus = load_corpus(dataset)
     if split not in corpus:
         raise CorpusError(f"{dataset} has no split {split}; it has {', '.join(corpus)}")
-    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    is_short = sum(map(len, corpus[split]["text"])) <= SHORT
+    model, tokenizer = load_decoder(folder) if is_short else load_on_device(folder)
     figures = {
-        "parameters": model.num_parameters(only_trainable=True),
+        "parameters": count_parameters(model.config, expected_shapes(model.config)),
         "split": split,
         **evaluate(model, tokenizer, corpus[split], adapt=adapt),
         **{key: hash_files(files) for key, files in recorded_files(folder).items()},
@@ -103,6 +77,20 @@ def evaluate_folder(
     if json_path:
         write_json(json_path, figures)
     return figures
+
+
+def load_on_device(folder: Path) -> tuple:
+    """`load`, on a GPU where there is one."""
+    import torch
+
+    model, tokenizer = load(folder)
+    return model.to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer
+
+
+def count_parameters(config, shapes: dict[str, tuple[int, ...]]) -> int:
+    """How many weights of these names and shapes training may change: all but the one-hot characters."""
+    fixed = () if config.embedding_size else ("model.embed_tokens.weight",)
+    return sum(math.prod(shape) for name, shape in shapes.items() if name not in fixed)
 
 
 def in_words(figures: dict) -> str:

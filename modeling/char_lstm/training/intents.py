@@ -24,7 +24,7 @@ from transformers import (
 from ..configuration_char_lstm import CharLstmConfig
 from ..corpus.decoding import decoded_lines
 from ..corpus.sources import read_csv
-from ..errors import CheckpointError, CorpusError
+from ..errors import CorpusError
 from ..files import replaced_files, write_json
 from ..loading import load
 from ..modeling_char_lstm import CharLstmForSequenceClassification
@@ -165,34 +165,3 @@ def train_classifier(recipe: IntentRecipe) -> dict:
         tokenizer.save_pretrained(unfinished)
         write_json(unfinished / "evaluation.json", figures)
     return figures
-
-
-def load_classifier(folder: str | Path) -> tuple[CharLstmForSequenceClassification, PreTrainedTokenizerFast]:
-    """A classifier in evaluation mode, and its tokenizer.
-
-    Raises:
-        CheckpointError: no such folder, or it holds something else, whose missing weights the library would make up.
-    """
-    if not (Path(folder) / "config.json").is_file():
-        raise CheckpointError(f"{folder}: no such model folder")
-    loaded: Any = CharLstmForSequenceClassification.from_pretrained(folder, dtype="float32", output_loading_info=True)
-    model, found = loaded
-    if wrong := {*found["missing_keys"], *found["unexpected_keys"]}:
-        raise CheckpointError(f"{folder} holds no classifier: {', '.join(sorted(wrong))} missing or out of place")
-    return model.eval(), PreTrainedTokenizerFast.from_pretrained(folder)
-
-
-@torch.inference_mode()
-def trace_intents(model, tokenizer, text: str) -> list[tuple[str, str, float]]:
-    """After each word: the word as the model reads it, the likeliest intent, and its probability.
-
-    Raises:
-        ValueError: a text without a word.
-    """
-    ids = tokenizer(text).input_ids
-    if not ids:
-        raise ValueError("the text holds no word that the model could read")
-    hidden = model.model(torch.tensor([ids]), use_cache=False).last_hidden_state[0]  # (time, hidden)
-    probability, intent = model.score(hidden).softmax(dim=1).max(dim=1)
-    names = [model.config.id2label[index] for index in intent.tolist()]
-    return list(zip(tokenizer.convert_ids_to_tokens(ids), names, probability.tolist(), strict=True))

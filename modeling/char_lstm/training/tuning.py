@@ -11,10 +11,10 @@ from ..modeling_char_lstm import CharLstmForCausalLM
 from ..paths import local_model
 from ..tokenization_char_lstm import end_of_item
 from .checkpoints import AverageWeights
-from .evaluation import score_reset
 from .models import load_to_tune, make_model
 from .readings import Reading
 from .readings.sentences import Sentences
+from .torch_scoring import score_reset
 from .trainer import CharTrainer
 
 logger = logging.getLogger("train")

@@ -12,6 +12,7 @@ VERBS = {
     "inspect": "show on one page what a model does while it reads a text",
     "page": "make a page that needs no server: the model runs in the browser",
     "package": "make a folder that can be published from a finished run",
+    "verify": "recompute the hashes and figures of a packaged model, and say what differs",
     "publish": "publish a packaged model, its corpus and its Space",
     "export": "export one step of a model to ONNX",
     "vanishing": "measure how far back a gradient reaches",

@@ -52,7 +52,8 @@ def train_intents(argv: list[str]) -> None:
 
 
 def predict(arguments: argparse.Namespace) -> None:
-    from ..training.intents import load_classifier, trace_intents
+    from ..classifier import trace_intents
+    from ..loading import load_classifier
 
     steps = trace_intents(*load_classifier(arguments.model or packaged_model("intents")), arguments.text)
     width = max(len(token) for token, _, _ in steps)

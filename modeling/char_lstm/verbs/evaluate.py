@@ -8,23 +8,19 @@ scored from a newline to their end, which counts as a character: `nats_per_char`
 `nats_per_char_adapted`: the same pass, mixed with an n-gram model that counts each character once it is scored.
 """
 
-from dataclasses import dataclass, field
+import argparse
 
-from ..arguments import parse
-from ..training.settings import setting
-
-
-@dataclass
-class EvaluateArguments:
-    model: str = field(metadata={"help": "A folder or an id on the Hub."})
-    dataset: str = field(metadata={"help": "A folder written by char-lstm build, or an id on the Hub."})
-    split: str = setting("test", "The split to score.")
-    adapt: bool = setting(False, "Also score while remembering what was read of the split so far.")
-    json: str | None = setting(None, "Write the figures to this file too.")
+from ..arguments import formatter
 
 
 def main(argv: list[str]) -> None:
-    arguments = parse(EvaluateArguments, __doc__, argv)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter, allow_abbrev=False)
+    parser.add_argument("--model", required=True, help="a folder or an id on the Hub")
+    parser.add_argument("--dataset", required=True, help="a folder written by char-lstm build, or an id on the Hub")
+    parser.add_argument("--split", default="test", help="the split to score (default: test)")
+    parser.add_argument("--adapt", action="store_true", help="also score while remembering what was read of it so far")
+    parser.add_argument("--json", metavar="FILE", help="write the figures to this file too")
+    arguments = parser.parse_args(argv)
 
     from ..training.evaluation import evaluate_folder, in_words
 

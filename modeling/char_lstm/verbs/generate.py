@@ -16,17 +16,18 @@ import json
 import random
 import secrets
 import sys
-from collections.abc import Iterator
-from itertools import chain
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from pathlib import Path
 
 from ..arguments import formatter
 from ..corpus.decoding import decoded_lines, uncompressed
 from ..corpus.text import Cleaning
-from ..generation_char_lstm import stream_text
-from ..items import generate_items, hash_item, nats_of
+from ..generation_char_lstm import BATCH, generate_texts, stream_text
+from ..items import generate_items, hash_item
 from ..loading import load_decoder
 from ..paths import packaged_model
+from ..scoring import nats_of_each
 from ..tokenization_char_lstm import normalise, normalise_each
 
 SAMPLING = ("max_new_tokens", "temperature", "top_k", "top_p")
@@ -85,18 +86,19 @@ def read_prompts(arguments: argparse.Namespace, tokenizer, seed: int) -> list[st
     return normalise_each(tokenizer, (line.rstrip("\n") for line in read_lines(arguments.prompt_file)))
 
 
-def texts_in_pieces(arguments: argparse.Namespace, model, tokenizer, seed: int) -> Iterator[Iterator[str]]:
-    """Each text that is asked for, as it grows; text k is what seed + k gives."""
+def texts_in_pieces(arguments: argparse.Namespace, model, tokenizer, seed: int) -> Iterator[Iterable[str]]:
+    """Each text that is asked for; text k is what seed + k gives. One alone comes as it grows, several side by side."""
     sampling = {name: getattr(arguments, name) for name in SAMPLING}
     if arguments.items is not None:
         told = {"prefix": arguments.prefix, "unique": arguments.unique, "seed": seed}
-        yield from (iter([item]) for item in generate_items(model, tokenizer, arguments.items, **told, **sampling))
+        yield from ([item] for item in generate_items(model, tokenizer, arguments.items, **told, **sampling))
         return
-    for prompt in read_prompts(arguments, tokenizer, seed):
-        for _ in range(arguments.num_return_sequences):
-            new = stream_text(model, tokenizer, prompt, seed=seed, stop_strings=arguments.stop_strings, **sampling)
-            yield chain([prompt], new)
-            seed += 1
+    prompts = [one for one in read_prompts(arguments, tokenizer, seed) for _ in range(arguments.num_return_sequences)]
+    told = {"seed": seed, "stop_strings": arguments.stop_strings}
+    if len(prompts) == 1:
+        yield chain(prompts, stream_text(model, tokenizer, prompts[0], **told, **sampling))
+    else:
+        yield from zip(prompts, generate_texts(model, tokenizer, prompts, **told, **sampling), strict=True)
 
 
 def main(argv: list[str]) -> None:
@@ -105,10 +107,9 @@ def main(argv: list[str]) -> None:
     seed = secrets.randbits(32) if arguments.seed is None else arguments.seed
     texts = texts_in_pieces(arguments, model, tokenizer, seed)
     print(f"seed {seed}", file=sys.stderr)
+    if arguments.json:
+        return print_objects(map("".join, texts), model, tokenizer)
     for pieces in texts:
-        if arguments.json:
-            print(json.dumps(described("".join(pieces), model, tokenizer), ensure_ascii=False), flush=True)
-            continue
         for piece in pieces:
             if arguments.items is not None and "\n" in piece:
                 raise ValueError("an item holds a newline: --json writes such items, one object a line")
@@ -116,7 +117,11 @@ def main(argv: list[str]) -> None:
         print()
 
 
-def described(text: str, model, tokenizer) -> dict:
-    """A text, whether it is one of the training set's items (None where that is not known), and what it costs."""
-    known = None if model.known_items is None else hash_item(text) in model.known_items
-    return {"text": text, "in_training_set": known, "nats": round(nats_of(model, tokenizer, text), 4)}
+def print_objects(texts: Iterator[str], model, tokenizer) -> None:
+    """An object a line for each text: whether it is one of the training set's items (None where that is not known), and
+    what it costs. As many are scored at once as are written at once."""
+    while batch := list(islice(texts, BATCH)):
+        for text, nats in zip(batch, nats_of_each(model, tokenizer, batch), strict=True):
+            known = None if model.known_items is None else hash_item(text) in model.known_items
+            told = {"text": text, "in_training_set": known, "nats": round(nats, 4)}
+            print(json.dumps(told, ensure_ascii=False), flush=True)

@@ -4,6 +4,20 @@ from mutation import Mutation
 
 MUTATIONS = [
     Mutation(
+        "any hash and any figure is as recorded",
+        "char_lstm.hub.verify:is_same",
+        "return recorded == found",
+        "return True",
+        "tests/hub/test_verify.py::test_what_was_changed_is_named",
+    ),
+    Mutation(
+        "a run of other settings gets the hash of the recipe",
+        "char_lstm.hub.package:hashes_of_run",
+        "if reason:",
+        "if False:",
+        "tests/hub/test_verify.py::test_the_hash_of_a_recipe_is_of_its_settings_and_only_of_those_that_the_run_had",
+    ),
+    Mutation(
         "novelty measured against text that was not trained on",
         "char_lstm.hub.package:novelty_index",
         'for name in train_split.split("+")',

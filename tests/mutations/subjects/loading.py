@@ -48,7 +48,7 @@ MUTATIONS = [
     Mutation(
         "a size of any kind let in",
         "char_lstm.loading:_check_config",
-        "if type(value) is not int or value < least:",
+        "if type(value) is not int or value < LEAST[name]:",
         "if False:",
         "tests/test_loading.py::test_a_strange_value_in_config_json_is_refused_by_its_file_or_changes_nothing",
     ),

@@ -4,6 +4,14 @@ from mutation import Mutation
 
 MUTATIONS = [
     Mutation(
+        "what a shorter row is filled up with is scored too",
+        "char_lstm.scoring:score_reset",
+        "scored[place] = row[: len(rows[place])]",
+        "scored[place] = row",
+        "tests/training/test_evaluation.py::"
+        "test_a_short_split_and_a_long_one_are_scored_alike_without_torch_and_with_it",
+    ),
+    Mutation(
         "items joined as sentences are",
         "char_lstm.training.readings.sentences:SentenceReading.loader",
         "0 if end_of_item(self.tokenizer) else recipe.row_length",

@@ -58,11 +58,11 @@ space: setup  ## the Space, on http://127.0.0.1:7860; MODEL_ID=runs/mine make sp
 page: setup  ## the model in the browser, no server: make page MODEL_ID=runs/mine PAGE=docs/page [ARGS=--single_file]
 	@$(BIN)/char-lstm page $(if $(MODEL_ID),--model "$(MODEL_ID)") --output "$(PAGE)" $(ARGS)
 
-test: setup  ## the fast tests, in two processes
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --quiet $(ARGS)
+test: setup  ## the fast tests, in two processes and random order: ARGS="--randomly-seed N" repeats an order
+	@$(BIN)/python -m pytest --numprocesses 2 $(ARGS)
 
 upstream: .venv/upstream.done  ## the tests of transformers itself, of a model and of a tokenizer, on ours
-	@RUN_SLOW=1 OMP_NUM_THREADS=1 PYTHONPATH=.venv/upstream $(BIN)/python -m pytest --quiet -m upstream tests/upstream $(ARGS)
+	@RUN_SLOW=1 PYTHONPATH=.venv/upstream $(BIN)/python -m pytest --quiet -p no:randomly -m upstream tests/upstream $(ARGS)
 
 publish: setup  ## model, corpus and Space to the Hub; ARGS="--model ... --repo_id ..." goes to the verb
 	@$(BIN)/char-lstm publish $(ARGS)

@@ -1,8 +1,33 @@
 """What the tests share: a tiny model with every weight random, so that no error hides behind a zero."""
 
+import atexit
+import os
+import re
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
+
+KEPT = "PATH|PYTHONPATH|VIRTUAL_ENV|LD_LIBRARY_PATH|TMPDIR|RUN_SLOW|(CUDA|NVIDIA|PYTEST)_.*"
+CLEAN = "PYTEST_CHAR_LSTM_HOME"
+
+
+def clean_environment() -> None:
+    """Leaves of the person's variables what finds programs and devices, and puts an empty home in the place of theirs.
+
+    It runs before any library is imported, and holds for all processes that tests start.
+    """
+    for name in os.environ:
+        if not re.fullmatch(KEPT, name):
+            del os.environ[name]
+    home = tempfile.mkdtemp(prefix="char_lstm_home_")
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    os.environ |= {CLEAN: home, "HOME": home, "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1"}
+
+
+if CLEAN not in os.environ:  # the workers of xdist get it clean
+    clean_environment()
 
 ROOT = Path(__file__).resolve().parent.parent
 STORY = ROOT / "tests" / "data" / "lighthouse.txt"

@@ -42,7 +42,7 @@ class Outcomes:
 def main(which: str, *options: str) -> int:
     outcomes = Outcomes()
     tests = str(ROOT / "tests" / "test_works_with.py")
-    status = pytest.main(["--quiet", "-m", "client", tests, *options], plugins=[outcomes])
+    status = pytest.main(["--quiet", "-p", "no:randomly", "-m", "client", tests, *options], plugins=[outcomes])
     results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     rows = {row["what"]: row for row in results.get(which, {"rows": []})["rows"] + outcomes.rows}
     versions = {row["client"]: version(row["client"]) for row in rows.values()}

@@ -31,12 +31,13 @@ MOST_LABELS = 10_000  # transformers makes a name for each
 NUMBERS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}  # of safetensors, in numpy
 
 
-def load(model_id: str | Path, *, revision: str | None = None):
+def load(model_id: str | Path, *, revision: str | None = None, ignore_mismatched_hashes: bool = False):
     """A checked `CharLstmForCausalLM`, in evaluation mode and float32, and its tokenizer.
 
     Args:
         model_id: a folder, the name of a packaged model, or the id of a repository on the Hub.
         revision: a branch, tag or commit of that repository.
+        ignore_mismatched_hashes: load weights and a tokenizer that are not those that evaluation.json was measured on.
 
     Raises:
         CheckpointError: a file is missing, broken, or not the one that evaluation.json was measured on; a setting makes
@@ -47,7 +48,7 @@ def load(model_id: str | Path, *, revision: str | None = None):
     from .modeling_char_lstm import CharLstmForCausalLM
 
     folder = checkpoint_folder(model_id, revision)
-    _, generation_config, _, _ = _read_checked(folder)
+    _, generation_config, _, _ = _read_checked(folder, ignore_mismatched_hashes)
     try:
         model = CharLstmForCausalLM.from_pretrained(folder, dtype="float32")
         tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
@@ -59,10 +60,12 @@ def load(model_id: str | Path, *, revision: str | None = None):
     return model.eval(), tokenizer
 
 
-def load_decoder(model_id: str | Path, *, revision: str | None = None) -> tuple[CharLstmDecoder, Tokenizer]:
+def load_decoder(
+    model_id: str | Path, *, revision: str | None = None, ignore_mismatched_hashes: bool = False
+) -> tuple[CharLstmDecoder, Tokenizer]:
     """What `load` loads, without torch and transformers: enough to write text on a CPU. Raises the same errors."""
     folder = checkpoint_folder(model_id, revision)
-    config, generation_config, weights, tokenizer = _read_checked(folder)
+    config, generation_config, weights, tokenizer = _read_checked(folder, ignore_mismatched_hashes)
     decoder = CharLstmDecoder(weights, config, generation_config)
     decoder.known_items = _known_items(folder)
     return decoder, tokenizer
@@ -119,7 +122,7 @@ def checkpoint_folder(model_id: str | Path, revision: str | None) -> Path:
         ) from error
 
 
-def _read_checked(folder: Path):
+def _read_checked(folder: Path, ignore_mismatched_hashes: bool):
     """Configuration, generation configuration, weights and tokenizer of a folder, once they are known to agree."""
     _check_code(folder)
     config = _read_json(folder / "config.json")
@@ -133,7 +136,7 @@ def _read_checked(folder: Path):
     _check_generation_config(generation_config, config, folder / "generation_config.json")
     surplus = range(tokenizer.get_vocab_size(), config.vocab_size)  # ids of a resized model that are no token
     generation_config.suppress_tokens = [*(getattr(generation_config, "suppress_tokens", None) or []), *surplus] or None
-    if (folder / "evaluation.json").exists():
+    if (folder / "evaluation.json").exists() and not ignore_mismatched_hashes:
         _check_record(_read_json(folder / "evaluation.json"), folder)
     return config, generation_config, weights, tokenizer
 
@@ -253,11 +256,13 @@ def _check_weights(weights: dict[str, np.ndarray], config: SimpleNamespace, expe
 def _check_record(record: SimpleNamespace, folder: Path) -> None:
     """The figures that lie beside a model are its own."""
     for key, files in recorded_files(folder).items():
-        measured = getattr(record, key, None)
-        if measured not in (None, hash_files(files)):
+        measured, found = getattr(record, key, None), hash_files(files)
+        if measured not in (None, found):
             raise CheckpointError(
-                f"{', '.join(map(str, files))} is not the file that evaluation.json was measured on "
-                f"(sha256 {measured}): download it again, or remove evaluation.json if the change was intended"
+                f"{', '.join(map(str, files))} is not the file that evaluation.json was measured on (sha256 "
+                f"{found[:12]}, was {str(measured)[:12]}): download it again; if the change was intended, measure it "
+                f"again (char-lstm evaluate --ignore_mismatched_hashes --json {folder / 'evaluation.json'}), or load "
+                "it with ignore_mismatched_hashes"
             )
 
 

@@ -326,6 +326,17 @@ def test_a_url_is_downloaded_once_and_then_needs_no_network(tmp_path, monkeypatc
     assert sorted(path.name for path in tmp_path.iterdir()) == ["first", "home", "second", "x"]
 
 
+def test_a_home_that_cannot_be_written_is_named_with_the_way_out(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", "/dev/null")
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Site, directory=STORY.parent)) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/{STORY.name}"
+        message = refused(capsys, "--text", url, "--output_dir", tmp_path / "built")
+        server.shutdown()
+    assert f"cannot keep {url} in /dev/null/.cache/char_lstm (Not a directory): set HOME" in message
+    assert not (tmp_path / "built").exists()
+
+
 def test_a_dataset_is_read_by_its_text_column(tmp_path, capsys):
     rows = [{"poem": f"The {name} ran. It fell!", "stars": 5} for name in ["owl", "cat", "hen"]] + [{"poem": None}]
     (tmp_path / "poems").mkdir()

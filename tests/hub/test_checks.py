@@ -43,10 +43,11 @@ class TestChecks:
     def test_arguments_that_belong_together_come_together(self, arguments, packaged):
         assert exit_status(["--model", str(packaged), "--repo_id", "user/tiny", *arguments]) == 2
 
-    def test_a_trial_runs_without_the_token_and_says_what_went_wrong(self, tmp_path, monkeypatch):
+    def test_a_trial_runs_without_the_token_and_the_port_in_use_and_says_what_went_wrong(self, tmp_path, monkeypatch):
         monkeypatch.setenv("HF_TOKEN", "hf_write")
-        asks = "import os, sys; sys.exit('token' if 'HF_TOKEN' in os.environ else 'no token, gone wrong')"
-        with pytest.raises(PublishError, match="it broke: no token, gone wrong"):
+        monkeypatch.setenv("GRADIO_SERVER_PORT", "7860")
+        asks = "import os, sys; sys.exit(str({'HF_TOKEN', 'GRADIO_SERVER_PORT'} & {*os.environ}))"
+        with pytest.raises(PublishError, match=r"it broke: set\(\)"):
             checks.run_alone([sys.executable, "-c", asks], tmp_path, "it broke")
 
     def test_a_trial_that_comes_up_is_ended_and_one_that_does_not_is_an_error(self, tmp_path):

@@ -83,6 +83,12 @@ class TestFaults:
         assert command() == 1
         assert "the upload broke off (Network error: timed out): run the same command" in capsys.readouterr().err
 
+    def test_offline_mode_is_named_and_is_not_for_trying_again(self, command, hub, monkeypatch, capsys):
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        assert command() == 2
+        assert "HF_HUB_OFFLINE is set: unset it" in capsys.readouterr().err
+        assert not hub.requests
+
     def test_another_ones_commit_is_not_committed_over(self, command, hub, capsys):
         hub.fail(TO_THE_MODEL, status=412, times=99)
         assert command() == 2

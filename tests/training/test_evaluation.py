@@ -61,6 +61,20 @@ def test_the_figures_are_of_these_weights_and_this_tokenizer_and_no_others(figur
         load(saved)
 
 
+@pytest.mark.parametrize("verb", ["generate", "evaluate"])
+def test_a_flag_lets_other_weights_than_the_measured_ones_write_and_be_measured_anew(saved, corpus, verb, capsys):
+    record = saved / "evaluation.json"
+    record.write_text('{"weights_sha256": "0"}')
+    command = ["--model", str(saved)]
+    command += ["--dataset", str(corpus), "--json", str(record)] if verb == "evaluate" else ["--seed", "1"]
+    with pytest.raises(SystemExit):
+        cli.run(verb, command)
+    assert "--ignore_mismatched_hashes" in capsys.readouterr().err
+    cli.run(verb, [*command, "--ignore_mismatched_hashes"])
+    if verb == "evaluate":
+        load(saved)
+
+
 @pytest.mark.parametrize("chunk", [1, 7, 64])
 def test_the_chunk_size_changes_no_figure(model, chunk, monkeypatch):
     ids = torch.randint(1, 20, (65,)).tolist()

@@ -60,14 +60,16 @@ def assert_same_result(home, *curves):
     two, one = (load_file(home / name / "model.safetensors") for name in ("two", "one"))
     for name, expected in one.items():
         torch.testing.assert_close(two[name], expected, atol=1e-5, rtol=0)
-    two, one = (
-        json.loads((home / name / "checkpoint-20" / "trainer_state.json").read_text())["log_history"]
-        for name in ("two", "one")
-    )
+    two, one = (log_of(home / name) for name in ("two", "one"))
     for key in curves:
         curve = [entry[key] for entry in one if key in entry]
         assert len(curve) > 1
         assert [entry[key] for entry in two if key in entry] == pytest.approx(curve, abs=1e-5)
+
+
+def log_of(output_dir) -> list[dict]:
+    last = checkpoints.last_whole_checkpoint(output_dir)
+    return json.loads((last / checkpoints.STATE).read_text())["log_history"]
 
 
 def test_two_processes_make_the_weights_and_the_curve_of_one(home):
@@ -121,3 +123,82 @@ def test_two_processes_read_a_stream_and_go_on_in_its_middle(home, story, tokeni
     assert "resuming from two/checkpoint-12" in (home / "log").read_text()
     for name, weight in load_file(home / "two" / "model.safetensors").items():
         assert torch.equal(weight, expected[name]), name
+
+
+def test_a_run_goes_on_with_more_and_with_fewer_processes_from_its_last_whole_epoch(home, monkeypatch):
+    """Epochs 1 and 2 by two processes, the third by one, the fourth by two."""
+    epochs = ["--max_steps", "-1", "--num_train_epochs", "4", "--save_strategy", "epoch"]
+
+    def keep_epochs(number):
+        for checkpoint in checkpoints.whole_checkpoints(home / "two"):
+            if checkpoints.epoch_of(checkpoint) > number:
+                shutil.rmtree(checkpoint)
+
+    assert start_two(home, *epochs).wait(timeout=600) == 0, (home / "log").read_text()
+    whole = log_of(home / "two")
+    keep_epochs(2)
+    monkeypatch.chdir(home)
+    cli.run("train", [*STEPS, *TWO_OF_8, *epochs, "--dataset", "data/alice", "--output_dir", "two"])
+    keep_epochs(3)
+    assert start_two(home, *epochs).wait(timeout=600) == 0, (home / "log").read_text()
+    assert "going on from the end of epoch 3" in (home / "log").read_text()
+    for before, after in zip(whole, log_of(home / "two"), strict=True):
+        assert after["epoch"] == before["epoch"]
+        for key, bound in {"learning_rate": 1e-3, "loss": 0.2, "eval_loss": 0.2}.items():
+            assert after.get(key) == pytest.approx(before.get(key), abs=bound)
+
+
+# Trains as `char-lstm train` does, and keeps what each process has in the end.
+EACH_KEEPS_ITS_OWN = """
+import os, sys
+import torch
+from safetensors.torch import save_file
+from char_lstm.training.run import train
+from char_lstm.verbs.train import read_command
+
+def work(rank=0, connected=False):
+    if connected:
+        os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
+        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29511"}
+    trainer = train(read_command(sys.argv[2:]))
+    save_file(trainer.model.state_dict(), f"rank_{trainer.args.process_index}.safetensors")
+
+if __name__ == "__main__":
+    if "spawned" in sys.argv[1]:
+        torch.multiprocessing.spawn(work, args=(sys.argv[1] == "spawned, connected",), nprocs=2)
+    else:
+        work()
+"""
+ACCELERATE = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "2", "--num_machines", "1"]
+ACCELERATE += ["--mixed_precision", "no", "--dynamo_backend", "no"]
+PYTHON = [sys.executable]
+LAUNCHES = {  # how a command begins, what the environment says, how many processes make the model or what they say
+    "torchrun": (TORCHRUN, {}, 2),
+    "accelerate": ([*ACCELERATE, "--multi_gpu"], {}, 2),
+    "accelerate, on a CPU": ([*ACCELERATE, "--cpu"], {}, 1),
+    "spawned, connected": (PYTHON, {}, 2),
+    "spawned": (PYTHON, {}, "another process is training into"),
+    "srun": (PYTHON, {"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "1"}, "but they are not connected"),
+    "mpirun": (PYTHON, {"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "1"}, "but they are not connected"),
+}
+
+
+@pytest.mark.parametrize("way", LAUNCHES)
+def test_however_several_processes_are_started_they_train_one_model_or_say_why_not(home, corpus, way):
+    launcher, variables, outcome = LAUNCHES[way]
+    (home / "each.py").write_text(EACH_KEEPS_ITS_OWN)
+    run = [*STEPS, *TWO_OF_8, "--max_steps", "3", "--dataset", str(corpus), "--output_dir", "run"]
+    command = [*launcher, "each.py", way, *run]
+    environment = os.environ | {"HOME": str(home)} | variables
+    done = subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, timeout=600)
+    ranks = [load_file(path) for path in sorted(home.glob("rank_*.safetensors"))]
+    if isinstance(outcome, str):
+        assert done.returncode
+        assert outcome in done.stderr
+        assert not ranks
+        return
+    assert done.returncode == 0, done.stderr
+    assert len(ranks) == outcome
+    model = load_file(home / "run" / "model.safetensors")
+    for name, weight in model.items():
+        assert all(torch.equal(rank[name], weight) for rank in ranks), name

@@ -18,12 +18,11 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import training_args
+from transformers import TrainerState, training_args
 
 from char_lstm import CharLstmForCausalLM, NoveltyIndex, cli, generate_text, load, measure_novelty
 from char_lstm.corpus.build import build_corpus
 from char_lstm.corpus.sequences import lengths_of
-from char_lstm.errors import TrainingError
 from char_lstm.tokenization_char_lstm import PAD_TOKEN
 from char_lstm.training import checkpoints, recipe, targets
 from char_lstm.training.readings.lanes import Lanes
@@ -382,8 +381,8 @@ def test_the_model_is_the_average_of_its_weights_and_a_checkpoint_holds_both(fin
 
 def test_an_average_follows_the_weights_closely_at_first_and_then_slowly():
     model = torch.nn.Linear(1, 1)
-    averaging = checkpoints.AverageWeights(0.5, None)
-    averaging.on_train_begin(None, None, None, model)
+    averaging = checkpoints.AverageWeights(0.5)
+    averaging.on_train_begin(None, TrainerState(), None, model)
     for value in (0.0, 1.0, 2.0):  # of the old, 2 / 11 and then 3 / 12 are kept
         model.weight.data.fill_(value)
         averaging.on_step_end(None, None, None, model)
@@ -433,11 +432,47 @@ def test_a_long_text_is_not_smoothed(corpus, monkeypatch, caplog):
     assert "no n-gram smoothing" in caplog.text
 
 
-def test_a_run_does_not_go_on_with_another_number_of_processes(finished_copy, corpus, monkeypatch):
-    reading = open_reading("--dataset", str(corpus), "--output_dir", str(finished_copy), *TINY)
-    monkeypatch.setattr(recipe.Recipe, "world_size", 2)
-    with pytest.raises(TrainingError, match="processes was 1, now 2"):
-        checkpoints.claim(reading.recipe, reading.corpus)
+class TestOtherSteps:
+    """What another number of processes makes of an epoch: here the same process with batches of twice the size."""
+
+    @pytest.fixture
+    def twice(self, monkeypatch):
+        monkeypatch.setattr(checkpoints, "UNRECORDED", checkpoints.UNRECORDED | {"per_device_train_batch_size"})
+        return ["--per_device_train_batch_size", "32"]
+
+    @pytest.fixture
+    def cut_short(self, finished_copy):
+        """A run that was stopped within its third epoch, of nine steps."""
+        last = newest(finished_copy)
+        shutil.move(last, finished_copy / "checkpoint-22")
+        state = json.loads((finished_copy / "checkpoint-22" / checkpoints.STATE).read_text())
+        checkpoints.write_json(finished_copy / "checkpoint-22" / checkpoints.STATE, state | {"epoch": 2.5})
+        checkpoints.mark_whole(finished_copy / "checkpoint-22")
+        (finished_copy / "model.safetensors").unlink()
+        return finished_copy
+
+    def test_a_run_goes_on_from_its_last_whole_epoch_and_says_so(self, cut_short, finished, corpus, twice, caplog):
+        assert newest(finished).name == "checkpoint-27"
+        run(corpus, cut_short, *twice)
+        said = "an epoch has 5 steps instead of 9: going on from the end of epoch 2"
+        assert sum(said in message for message in caplog.messages) == 1
+        assert f"resuming from {cut_short / 'checkpoint-10'}" in caplog.messages
+        assert sorted(path.name for path in cut_short.glob("checkpoint-*")) == ["checkpoint-10", "checkpoint-15"]
+        assert losses(newest(cut_short), "eval_loss").keys() == {1, 2, 3}
+        for key, bound in {"learning_rate": 1e-4, "eval_loss": 0.1}.items():
+            one, other = (losses(newest(folder), key)[3] for folder in (finished, cut_short))
+            assert other == pytest.approx(one, abs=bound)
+        load(cut_short)
+
+    def test_it_goes_on_in_the_same_way_after_a_kill_in_between(self, cut_short, corpus, twice):
+        checkpoints.renumbered(cut_short / "checkpoint-18", 10)
+        run(corpus, cut_short, *twice)
+        assert newest(cut_short).name == "checkpoint-15"
+
+    def test_a_run_without_a_whole_epoch_says_what_it_needs(self, cut_short, corpus, twice, capsys):
+        shutil.rmtree(cut_short / "checkpoint-18")
+        assert "use as many as before" in refused(capsys, corpus, cut_short, *twice)
+        assert checkpoints.is_whole(cut_short / "checkpoint-22")
 
 
 def test_figures_of_an_older_model_do_not_outlive_it(finished_copy, corpus):

@@ -139,7 +139,11 @@ def open_bytes(name: str) -> IO[bytes]:
 
 
 def download(url: str) -> Path:
-    """The file behind a URL, kept in ~/.cache/char_lstm from the first time on."""
+    """The file behind a URL, kept in ~/.cache/char_lstm from the first time on.
+
+    Raises:
+        CorpusError: it cannot be had, or not be kept.
+    """
     kept = Path.home() / ".cache" / "char_lstm" / quote(url, safe="")
     if kept.exists():
         return kept
@@ -148,10 +152,16 @@ def download(url: str) -> Path:
         response.raise_for_status()
     except Exception as error:  # the client's errors have no common class in the versions we allow
         raise CorpusError(f"cannot download {url} ({_first_line(error)}); offline, pass a file: --text FILE") from error
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    partial = kept.with_name(f"{kept.name}.{os.getpid()}")
-    partial.write_bytes(response.content)
-    return partial.replace(kept)
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        partial = kept.with_name(f"{kept.name}.{os.getpid()}")
+        partial.write_bytes(response.content)
+        return partial.replace(kept)
+    except OSError as error:
+        raise CorpusError(
+            f"cannot keep {url} in {kept.parent} ({error.strerror}): set HOME to a folder that can be written, or "
+            "download it yourself and pass it: --text FILE"
+        ) from error
 
 
 def _first_line(error: Exception) -> str:

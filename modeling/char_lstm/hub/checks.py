@@ -1,6 +1,7 @@
 """Checked locally before the first byte is sent: the cards, the model in a fresh process, the Space."""
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -78,7 +79,7 @@ def check_space(repo: Repo, model: Repo) -> None:
 
 
 def run_alone(command: list[str], folder: Path, failure: str, *, up: str | None = None, **variables: str) -> None:
-    """Runs a command in `folder`, offline, without a token and with an empty cache.
+    """Runs a command in `folder`, offline, without a token or settings of gradio, and with an empty cache.
 
     Args:
         up: output that shows it is running and can be stopped; without it, the command has to end by itself.
@@ -87,7 +88,7 @@ def run_alone(command: list[str], folder: Path, failure: str, *, up: str | None 
         PublishError: it failed, or did not start in time; the message is `failure` and its last output.
     """
     with tempfile.TemporaryDirectory() as home:
-        kept = {key: value for key, value in os.environ.items() if "TOKEN" not in key}
+        kept = {key: value for key, value in os.environ.items() if not re.search("TOKEN|GRADIO", key)}
         alone = {"HF_HOME": home, "HF_HUB_OFFLINE": "1", "GRADIO_ANALYTICS_ENABLED": "False"}
         environment = kept | alone | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": ""} | variables
         said = []

@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 
 import yaml
 from huggingface_hub import RepoCard, constants
-from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalTokenNotFoundError
+from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
 from huggingface_hub.utils import validate_repo_id
 
 from ..errors import PublishError
@@ -89,6 +89,8 @@ def explained(doing: str, published: list[str] | None = None) -> Iterator[None]:
         yield
     except LocalTokenNotFoundError as error:
         raise PublishError("there is no token: run `hf auth login`, or set HF_TOKEN") from error
+    except OfflineModeIsEnabled as error:
+        raise PublishError(f"{doing}: HF_HUB_OFFLINE is set: unset it, then {AGAIN}") from error
     except CLIENT_ERRORS as error:
         done = f" Published so far: {', '.join(published)}." if published else ""
         raise PublishError(f"{doing}: {explanation(error)}.{done}", status=1 if is_transient(error) else 2) from error

@@ -17,7 +17,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from transformers import TrainerCallback
 
 from ..errors import TrainingError
-from ..files import write_json
+from ..files import replaced_folder, write_json
 from ..paths import local_model
 
 logger = logging.getLogger("train")
@@ -26,9 +26,12 @@ RUN_RECORD = "run.json"  # what this output folder is the result of
 LOCK = ".lock"  # held by the process that trains into this output folder
 COMPLETE = "complete.json"  # written into a checkpoint after its last file: name and size of each
 AVERAGE = "average.safetensors"  # the averaged weights in a checkpoint
+STATE = "trainer_state.json"  # the library's: where in the run a checkpoint is
+BEST = ("best_metric", "best_global_step", "best_model_checkpoint")  # in it
 UNRECORDED = {  # settings that another machine may have otherwise
     *("output_dir", "logging_dir", "run_name", "disable_tqdm", "report_to", "resume_from_checkpoint", "config"),
     *("suggest_base", "push_to_hub", "hub_model_id", "hub_private_repo", "tf32", "dataloader_pin_memory", "use_cpu"),
+    "processes",
 }
 
 
@@ -56,15 +59,14 @@ def sole_run(output_dir: Path) -> Iterator[None]:
             output_dir.rmdir()
 
 
-def claim(recipe: Any, corpus: DatasetDict) -> Path | None:
-    """Makes the output folder this run's and nobody else's; returns the checkpoint to go on from.
+def claim(recipe: Any, corpus: DatasetDict) -> None:
+    """Makes the output folder this run's and nobody else's.
 
     Raises:
         TrainingError: the folder holds a run of other data or other settings.
     """
     output_dir = Path(str(recipe.output_dir))
     settings = {name: value for name, value in recipe.to_dict().items() if name not in UNRECORDED}
-    settings["processes"] = recipe.world_size  # which is no field, but changes the steps of an epoch
     record = json.loads(json.dumps({"data": fingerprint(corpus), "settings": settings}, default=str))
     if recipe.init_from and not local_model(recipe.init_from):
         record["base_model"] = recipe.init_from  # its id on the Hub
@@ -84,9 +86,6 @@ def claim(recipe: Any, corpus: DatasetDict) -> Path | None:
             if not is_whole(checkpoint):  # an older one too, half removed: it would count among those to keep
                 logger.warning("%s is incomplete; skipping it", checkpoint)
                 shutil.rmtree(checkpoint)
-    if whole := last_whole_checkpoint(output_dir):
-        logger.info("resuming from %s", whole)
-    return whole
 
 
 def read_record(output_dir: Path) -> dict:
@@ -126,10 +125,65 @@ def _differences(old: dict, new: dict) -> list[str]:
     return [f"{name} was {before}, now {now}" for name, before, now in pairs if before != now]
 
 
+def whole_checkpoints(output_dir: Path) -> list[Path]:
+    """The checkpoints whose files are all there, at the sizes that their marks list, the newest last."""
+    return sorted(filter(is_whole, output_dir.glob("checkpoint-*")), key=step_of)
+
+
 def last_whole_checkpoint(output_dir: Path) -> Path | None:
-    """The newest checkpoint whose files are all there, at the sizes that its mark lists."""
-    whole = filter(is_whole, output_dir.glob("checkpoint-*"))
-    return max(whole, key=lambda folder: int(folder.name.rpartition("-")[2]), default=None)
+    return next(reversed(whole_checkpoints(output_dir)), None)
+
+
+def step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.rpartition("-")[2])
+
+
+def epoch_of(checkpoint: Path) -> float:
+    return json.loads((checkpoint / STATE).read_text(encoding="utf-8"))["epoch"]
+
+
+def checkpoint_to_resume(output_dir: Path, steps: int) -> Path | None:
+    """The newest whole checkpoint, if its epochs had `steps` steps too.
+
+    Another number of processes makes other steps of an epoch. The last checkpoint at an epoch's end is then renumbered,
+    and the others are removed.
+
+    Raises:
+        TrainingError: no checkpoint is from the end of an epoch.
+    """
+    last = last_whole_checkpoint(output_dir)
+    if last and step_of(last) != int(epoch_of(last) * steps + 1e-6):  # down: an epoch's last step may be smaller
+        ended = [checkpoint for checkpoint in whole_checkpoints(output_dir) if epoch_of(checkpoint) % 1 == 0]
+        if not ended:
+            raise TrainingError(
+                f"{output_dir} holds no checkpoint from the end of an epoch, and only from there another number of "
+                "processes can go on: use as many as before"
+            )
+        last = max(ended, key=epoch_of)
+        epoch = int(epoch_of(last))
+        logger.info(
+            "another number of processes, so an epoch has %d steps instead of %d: going on from the end of epoch %d",
+            *(steps, step_of(last) // epoch, epoch),
+        )
+        last = renumbered(last, epoch * steps)
+        for checkpoint in output_dir.glob("checkpoint-*"):
+            if checkpoint != last:
+                shutil.rmtree(checkpoint)
+    if last:
+        logger.info("resuming from %s", last)
+    return last
+
+
+def renumbered(checkpoint: Path, step: int) -> Path:
+    """A copy of a checkpoint that stands at another step and knows of no better one, as the others go."""
+    target = checkpoint.with_name(f"checkpoint-{step}")
+    if target != checkpoint:
+        with replaced_folder(target) as folder:
+            shutil.copytree(checkpoint, folder, dirs_exist_ok=True)
+            state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+            write_json(folder / STATE, state | {"global_step": step} | dict.fromkeys(BEST))
+            mark_whole(folder)
+    return target
 
 
 def is_whole(checkpoint: Path) -> bool:
@@ -138,6 +192,12 @@ def is_whole(checkpoint: Path) -> bool:
         return all((checkpoint / name).stat().st_size == size for name, size in sizes.items())
     except (OSError, ValueError):
         return False
+
+
+def mark_whole(checkpoint: Path) -> None:
+    """Writes the completion mark into a checkpoint that is complete."""
+    sizes = {file.name: file.stat().st_size for file in checkpoint.iterdir() if file.name != COMPLETE}
+    write_json(checkpoint / COMPLETE, sizes)
 
 
 @contextmanager
@@ -168,8 +228,14 @@ class MarkWholeCheckpoints(TrainerCallback):
         if not args.should_save:
             return
         with writing_checkpoint(args, state) as checkpoint:
-            sizes = {file.name: file.stat().st_size for file in checkpoint.iterdir() if file.name != COMPLETE}
-            write_json(checkpoint / COMPLETE, sizes)
+            mark_whole(checkpoint)
+
+
+class KeepSchedule(TrainerCallback):
+    """Puts the learning rate's schedule at the run's step, which is another after a change of processes."""
+
+    def on_train_begin(self, args, state, control, lr_scheduler=None, **kwargs):
+        lr_scheduler.last_epoch = state.global_step
 
 
 class AverageWeights(TrainerCallback):
@@ -178,13 +244,13 @@ class AverageWeights(TrainerCallback):
     Each checkpoint holds it, so that an interrupted run ends with the same average.
     """
 
-    def __init__(self, decay: float, checkpoint: Path | None):
-        self.decay, self.checkpoint = decay, checkpoint
+    def __init__(self, decay: float):
+        self.decay = decay
 
     def on_train_begin(self, args, state, control, model=None, **kwargs):
         self.average = AveragedModel(model, multi_avg_fn=self.update)
-        if self.checkpoint:
-            load_model(self.average, self.checkpoint / AVERAGE)
+        if state.global_step:
+            load_model(self.average, Path(args.output_dir) / f"checkpoint-{state.global_step}" / AVERAGE)
 
     def update(self, averages, weights, steps) -> None:
         keeps = min(self.decay, (1 + int(steps)) / (10 + int(steps)))  # a short run is not mostly its first weights

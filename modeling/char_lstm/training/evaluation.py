@@ -53,7 +53,13 @@ def evaluate(model, tokenizer, split: Dataset, *, adapt: bool = False) -> dict:
 
 
 def evaluate_folder(
-    model_id: str, dataset: str, split: str = "test", *, adapt: bool = False, json_path: str | None = None
+    model_id: str,
+    dataset: str,
+    split: str = "test",
+    *,
+    adapt: bool = False,
+    json_path: str | None = None,
+    ignore_mismatched_hashes: bool = False,
 ) -> dict:
     """The figures of a model on a split of a corpus, with the hashes of what was measured. A short split is scored in
     numpy, a longer one in torch, on a GPU where there is one.
@@ -67,7 +73,8 @@ def evaluate_folder(
     if split not in corpus:
         raise CorpusError(f"{dataset} has no split {split}; it has {', '.join(corpus)}")
     is_short = sum(map(len, corpus[split]["text"])) <= SHORT
-    model, tokenizer = load_decoder(folder) if is_short else load_on_device(folder)
+    load_it = load_decoder if is_short else load_on_device
+    model, tokenizer = load_it(folder, ignore_mismatched_hashes=ignore_mismatched_hashes)
     figures = {
         "parameters": count_parameters(model.config, expected_shapes(model.config)),
         "split": split,
@@ -79,11 +86,11 @@ def evaluate_folder(
     return figures
 
 
-def load_on_device(folder: Path) -> tuple:
+def load_on_device(folder: Path, **options) -> tuple:
     """`load`, on a GPU where there is one."""
     import torch
 
-    model, tokenizer = load(folder)
+    model, tokenizer = load(folder, **options)
     return model.to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer
 
 

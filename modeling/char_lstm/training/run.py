@@ -20,7 +20,9 @@ from ..tokenization_char_lstm import end_of_item
 from .checkpoints import (
     RUN_RECORD,
     AverageWeights,
+    KeepSchedule,
     MarkWholeCheckpoints,
+    checkpoint_to_resume,
     claim,
     last_whole_checkpoint,
     read_record,
@@ -58,7 +60,7 @@ def train_alone(recipe: Recipe) -> CharTrainer:
     with recipe.main_process_first(local=recipe.save_on_each_node):  # the others find the corpus and the claim
         reading = recipe.reading(recipe)
         model = load_to_tune(recipe, reading.tokenizer) if recipe.init_from else make_model(recipe, reading.tokenizer)
-        checkpoint = claim(recipe, reading.corpus)
+        claim(recipe, reading.corpus)
         if recipe.init_from and recipe.should_save:
             keep_books(recipe)
     if recipe.learning_rate_grid:
@@ -69,14 +71,16 @@ def train_alone(recipe: Recipe) -> CharTrainer:
         logger.info("the validation split is trained on, so no held-out loss is shown; test with char-lstm evaluate")
     trainer = CharTrainer(
         reading=reading,
-        averaging=AverageWeights(recipe.ema_decay, checkpoint) if recipe.ema_decay else None,
+        averaging=AverageWeights(recipe.ema_decay) if recipe.ema_decay else None,
         model=model,
         args=recipe,
         eval_dataset=held_out,
         processing_class=reading.tokenizer,
     )
     say_whether_bfloat16_helps(recipe, trainer.model.config.cell_type)
-    for callback in (WatchItLearn(trainer), *reading.callbacks(checkpoint), MarkWholeCheckpoints()):
+    with recipe.main_process_first(local=recipe.save_on_each_node):
+        checkpoint = checkpoint_to_resume(Path(str(recipe.output_dir)), trainer.steps_per_epoch)
+    for callback in (WatchItLearn(trainer), KeepSchedule(), *reading.callbacks(checkpoint), MarkWholeCheckpoints()):
         trainer.add_callback(callback)  # the mark is the last to be written into a checkpoint
     stop = StopInTime(trainer)
     trainer.add_callback(stop)

@@ -54,6 +54,10 @@ class CharTrainer(Trainer):
     def get_train_dataloader(self) -> DataLoader:
         return self.reading.loader(self)
 
+    @property
+    def steps_per_epoch(self) -> int:
+        return -(-len(self.get_train_dataloader()) // self.args.gradient_accumulation_steps)
+
     def averaged(self) -> AbstractContextManager:
         """The model with its averaged weights, for a while."""
         return self.averaging.swapped_in(self.model) if self.averaging else nullcontext()

@@ -63,7 +63,7 @@ def try_out(recipe, model: CharLstmForCausalLM, reading: Reading, scored: float 
     recipe.report_to, recipe.disable_tqdm = [], True
     trainer = CharTrainer(
         reading=reading,
-        averaging=AverageWeights(recipe.ema_decay, None) if recipe.ema_decay else None,
+        averaging=AverageWeights(recipe.ema_decay) if recipe.ema_decay else None,
         model=copy.deepcopy(model),
         args=recipe,
         processing_class=reading.tokenizer,

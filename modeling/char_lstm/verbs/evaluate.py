@@ -20,9 +20,12 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--split", default="test", help="the split to score (default: test)")
     parser.add_argument("--adapt", action="store_true", help="also score while remembering what was read of it so far")
     parser.add_argument("--json", metavar="FILE", help="write the figures to this file too")
+    parser.add_argument(
+        "--ignore_mismatched_hashes", action="store_true", help="score weights that evaluation.json was not measured on"
+    )
     arguments = parser.parse_args(argv)
 
     from ..training.evaluation import evaluate_folder, in_words
 
-    split, options = arguments.split, {"adapt": arguments.adapt, "json_path": arguments.json}
-    print(in_words(evaluate_folder(arguments.model, arguments.dataset, split, **options)))
+    options = vars(arguments)
+    print(in_words(evaluate_folder(options.pop("model"), json_path=options.pop("json"), **options)))

@@ -53,6 +53,9 @@ def read_command(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--temperature", type=float, help="below 1 safer, above 1 wilder, 0 always the likeliest")
     parser.add_argument("--top_k", type=int, help="choose among the k likeliest characters; 0: among all")
     parser.add_argument("--top_p", type=float, help="choose among the likeliest that together have this probability")
+    parser.add_argument(
+        "--ignore_mismatched_hashes", action="store_true", help="use weights that evaluation.json was not measured on"
+    )
     arguments = parser.parse_args(argv)
     if arguments.items is None and (arguments.prefix or arguments.unique):
         parser.error("--prefix and --unique go with --items")
@@ -103,7 +106,9 @@ def texts_in_pieces(arguments: argparse.Namespace, model, tokenizer, seed: int) 
 
 def main(argv: list[str]) -> None:
     arguments = read_command(argv)
-    model, tokenizer = load_decoder(arguments.model or packaged_model("alice"))
+    model, tokenizer = load_decoder(
+        arguments.model or packaged_model("alice"), ignore_mismatched_hashes=arguments.ignore_mismatched_hashes
+    )
     seed = secrets.randbits(32) if arguments.seed is None else arguments.seed
     texts = texts_in_pieces(arguments, model, tokenizer, seed)
     print(f"seed {seed}", file=sys.stderr)

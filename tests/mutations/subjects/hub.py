@@ -167,9 +167,10 @@ MUTATIONS = [
     Mutation(
         "a trial has the token",
         "char_lstm.hub.checks:run_alone",
-        'if "TOKEN" not in key}',
-        "if key}",
-        "tests/hub/test_checks.py::TestChecks::test_a_trial_runs_without_the_token_and_says_what_went_wrong",
+        '"TOKEN|GRADIO"',
+        '"GRADIO"',
+        "tests/hub/test_checks.py::TestChecks::"
+        "test_a_trial_runs_without_the_token_and_the_port_in_use_and_says_what_went_wrong",
     ),
     Mutation(
         "an app that ends counts as up",

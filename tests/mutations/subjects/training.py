@@ -162,7 +162,7 @@ MUTATIONS = [
     Mutation(
         "the moving average begun anew after an interruption",
         "char_lstm.training.checkpoints:AverageWeights.on_train_begin",
-        "load_model(self.average, self.checkpoint / AVERAGE)",
+        'load_model(self.average, Path(args.output_dir) / f"checkpoint-{state.global_step}" / AVERAGE)',
         "pass",
         "tests/training/test_run.py::test_a_killed_run_goes_on_to_the_same_weights_and_the_same_curve",
     ),
@@ -172,6 +172,20 @@ MUTATIONS = [
         "torch.Generator().manual_seed(self.seed + self.epoch)",
         "torch.Generator().manual_seed(int(torch.randint(1000, ())))",
         "tests/training/test_run.py::test_a_run_goes_on_in_the_middle_of_an_epoch_to_the_same_weights",
+    ),
+    Mutation(
+        "the schedule stays at the steps of another number of processes",
+        "char_lstm.training.checkpoints:KeepSchedule",
+        "lr_scheduler.last_epoch = state.global_step",
+        "pass",
+        "tests/training/test_run.py::TestOtherSteps::test_a_run_goes_on_from_its_last_whole_epoch_and_says_so",
+    ),
+    Mutation(
+        "another number of processes goes on within an epoch",
+        "char_lstm.training.checkpoints:checkpoint_to_resume",
+        "if epoch_of(checkpoint) % 1 == 0]",
+        "]",
+        "tests/training/test_run.py::TestOtherSteps::test_a_run_without_a_whole_epoch_says_what_it_needs",
     ),
     Mutation(
         "a half-removed checkpoint kept in place of a whole one",
@@ -246,8 +260,8 @@ MUTATIONS = [
     Mutation(
         "a resume goes on from the oldest checkpoint",
         "char_lstm.training.checkpoints:last_whole_checkpoint",
-        "return max(",
-        "return min(",
+        "reversed(",
+        "iter(",
         "tests/training/test_run.py::test_a_torn_checkpoint_is_left_out_for_the_one_before",
     ),
     Mutation(

@@ -72,13 +72,15 @@ SHOW_LINK = """link => {
 ANSWER = """const draws = [], watched = watch;  // gradio itself draws nothing anew where a script has changed a value
 watch = (names, draw) => { draws.push(draw); watched(names, draw); };
 {{ component }}
-element.addEventListener("want-connectivity", async ({detail: {position}}) => {
-  const before = props.value, record = JSON.parse(before);
-  const connectivity = await server.connectivity({model: record.model, text: record.chars.join(""), position});
-  if (props.value !== before) return;
-  props.value = JSON.stringify({...record, connectivity});
+const answer = async (name, asked) => {
+  const {model, chars} = JSON.parse(props.value), text = chars.join("");
+  const found = await server[name]({model, text, ...asked}), now = JSON.parse(props.value || null);
+  if (now?.model !== model || now.chars.join("") !== text) return;
+  props.value = JSON.stringify({...now, [name]: found});
   draws.forEach(draw => draw());
-});
+};
+element.addEventListener("want-connectivity", ({detail}) => answer("connectivity", detail));
+element.addEventListener("want-differences", () => answer("differences"));
 element.addEventListener("fork", ({detail}) => { window.forked = detail; trigger("submit"); });"""
 FORK = """record => {
   const {chars, model} = JSON.parse(record), {position, character} = window.forked;
@@ -153,7 +155,7 @@ def write_part(demo: gr.Blocks, first: str, done: writing.Run) -> gr.HTML:
             model = model_radio()
             temperature, top_k, top_p, seed, length = settings_accordion()
             gr.Examples(examples_of(first), prompt, label="Examples")
-    shown = sheets.new_component("inspector", ANSWER, [reading.connectivity], elem_id="inside", label="Inspection")
+    shown = sheets.new_component("inspector", ANSWER, reading.ANSWERS, elem_id="inside", label="Inspection")
     run, drawn, link = gr.State(None), gr.Number(precision=0, visible=False, label="Seed"), gr.Textbox(visible=False)
 
     asked = [prompt, model, temperature, top_k, top_p]

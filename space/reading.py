@@ -32,7 +32,8 @@ def inspect(text: str, model: str = models.DEFAULT) -> dict:
 
     Returns:
         chars, surprisal (nats), top (the likeliest next characters), connectivity to the characters before, the mean
-        of each gate by layer, and a dozen cells with their state and gates at each character.
+        of each gate by layer, five cells with their state and gates at each character, and how long one changed letter
+        is remembered.
     """
     return data_of(text, model, whole=True)
 
@@ -80,3 +81,20 @@ def connectivity(asked: dict) -> dict:
     if len(text) > LONGEST:
         raise models.visible_error(f"The text has {len(text)} characters; the limit is {LONGEST}.")
     return connectivity_rows(seen_by(model, text), [int(asked["position"])])[0]
+
+
+def differences(asked: dict) -> dict:
+    """How long a model and the three kinds of cells remember one letter of a text, computed when the page asks for it.
+
+    Args:
+        asked: the `model` and the `text` that it read.
+    """
+    from char_lstm.inspection.differences import compare_memories  # imports torch
+
+    model, text = asked["model"], str(asked["text"]).removesuffix(END_OF_ITEM)[:LONGEST]
+    models.check_model(model)
+    names = [name for name in dict.fromkeys([model, *models.CELLS.values()]) if name in models.MODELS]
+    return compare_memories({models.title_of(name): models.model_of(name) for name in names}, text)
+
+
+ANSWERS = [connectivity, differences]

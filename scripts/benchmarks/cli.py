@@ -12,6 +12,7 @@ measure, but makemore's transformer in `names`.
     python scripts/benchmark.py names --text names.txt --json scripts/results/names.json
     python scripts/benchmark.py base --base english --text texts --json scripts/results/base.json
     python scripts/benchmark.py forms --text texts/english texts/english_extra --json scripts/results/forms.json
+    python scripts/benchmark.py page
     python scripts/benchmark.py pairs
     python scripts/benchmark.py seeds
     python scripts/benchmark.py tables
@@ -38,6 +39,7 @@ VERBS = {
     "scale": "corpora of 1, 10 and 100 MB: seconds, memory, training speed",
     "streaming": "texts of 10 MB, 100 MB and 1 GB read as streams: memory and speed",
     "serving": "20 clients of the Space against one",
+    "page": "500 characters in a browser's tab",
     "variants": "a table of recipes that differ in one thing, from variants.yaml",
     "languages": "ten languages of ten scripts, beside file compressors on the same text",
     "seeds": "hashes of what each packaged model writes, under other threads and vector instructions too",
@@ -59,7 +61,7 @@ def main() -> None:
         verb.add_argument(
             "--json", type=Path, help="where the figures go, and a PNG beside it; default: scripts/results"
         )
-        if name in ("generation", "training", "bfloat16", "serving"):
+        if name in ("generation", "training", "bfloat16", "serving", "page"):
             verb.add_argument("--repeats", type=int, default=9, help="runs of each candidate; medians are kept")
     for name in ("training", "bfloat16", "quality", "adaptation"):
         verbs.choices[name].add_argument("--dataset", required=True, help="a folder written by char-lstm build")

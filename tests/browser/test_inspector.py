@@ -45,6 +45,8 @@ def record(**changes) -> dict:
         "quantities": ["state", "hidden", *gates],
         "cells": [lstm_cell(3), lstm_cell(5, "after a vowel")],
         "connectivity": None,
+        "differences": None,
+        "novelty": None,
     } | changes
 
 
@@ -65,7 +67,7 @@ def show(chromium):
         page.on("console", lambda message: message.type == "error" and trouble.append(message.text))
         page.on("pageerror", lambda error: trouble.append(str(error)))
         page.add_init_script("""window.asked = [];
-            for (const name of ["fork", "want-connectivity", "hold-gate"])
+            for (const name of ["fork", "want-connectivity", "want-differences", "hold-gate"])
                 addEventListener(name, ({detail}) => asked.push([name, detail]));""")
         page.route("**/*", lambda route: route.fulfill(body=render_page(record(**changes)), content_type="text/html"))
         page.goto("http://page.test/")
@@ -188,24 +190,56 @@ def test_an_alternative_asks_for_a_fork_and_a_text_that_was_only_read_has_none(s
 def test_the_gradients_of_one_letter_are_asked_for_when_they_are_looked_at(show):
     page = show()
     assert page.evaluate("asked") == []
-    page.locator("summary").click()
+    page.locator(".more summary").click()
     page.locator(".depends").get_by_text("Not computed").wait_for()
     assert page.evaluate("asked[0]") == ["want-connectivity", {"position": 3}]
     answered = show(connectivity={"position": 3, "largest": 0.5, "thousandths": [10, 1000, 20]})
-    answered.locator("summary").click()
+    answered.locator(".more summary").click()
     assert "Mostly on “\u2068h\u2069” 2 back" in answered.locator(".depends").text_content()
     assert answered.evaluate("asked") == []
 
 
+def memories(**lasting) -> dict:
+    """Of cells that remember a letter for so many letters."""
+    curves = [
+        {"title": cell, "cell": cell, "output": [1.0] * letters + [0.02, 0.0] + [0.0] * (40 - letters), "state": None}
+        for cell, letters in lasting.items()
+    ]
+    return {"position": 4, "was": "l", "now": "a", "curves": curves}
+
+
+def test_how_long_a_letter_is_remembered_is_asked_for_when_it_is_looked_at_and_said_in_letters(show):
+    page = show()
+    page.locator(".helps summary").click()
+    page.locator(".remembers").get_by_text("Not computed").wait_for()
+    assert page.evaluate("asked") == [["want-differences", None]]
+    answered = show(differences=memories(rnn=10, gru=20, lstm=30))
+    answered.locator(".helps summary").click()
+    answered.locator(".memories:not([hidden])").wait_for()
+    said = answered.locator(".remembers").text_content()
+    assert "with “\u2068a\u2069” for “\u2068l\u2069”" in said
+    assert "in h of the RNN for 10, in h of the GRU for 20, in h of the LSTM for 30 letters" in said
+    assert said.endswith("Longest in h of the LSTM.")
+    assert answered.locator(".memories .curve").count() == 3
+    assert answered.evaluate("asked") == []
+
+
+def test_where_the_cells_do_not_differ_the_page_says_so(show):
+    page = show(differences=memories(rnn=19, gru=20, lstm=21))
+    page.locator(".helps summary").click()
+    page.locator(".memories:not([hidden])").wait_for()
+    assert page.locator(".remembers").text_content().endswith("On this text the cells hardly differ.")
+
+
 def test_a_gate_is_held_open_or_shut_and_let_go_where_the_page_can(show):
     page = show()
-    page.locator("summary").click()
+    page.locator(".more summary").click()
     assert not page.locator(".holds").is_visible()
     html, _, js = component("inspector").values()
     page.evaluate("html => { document.body.innerHTML = `<div>${html}</div>`; }", html)
     props = json.dumps({"value": json.dumps(record()), "holds": True})
     page.evaluate(f"(function (element, props, watch) {{{js}}})(document.querySelector('div'), {props}, () => {{}})")
-    page.locator("summary").click()
+    page.locator(".more summary").click()
     forget = page.get_by_role("button", name="forget gate open")
     forget.click()
     assert forget.get_attribute("aria-pressed") == "true"
@@ -300,7 +334,7 @@ def test_axe_finds_nothing_serious_in_the_offline_page(show, width, scheme):
 
     page = show(width)
     page.emulate_media(color_scheme=scheme)
-    page.locator("summary").click()
+    page.locator(".more summary").click()
     found = Axe().run(page).response["violations"]
     serious = [rule for rule in found if rule["impact"] in ("serious", "critical")]
     assert not [(rule["id"], [node["html"][:200] for node in rule["nodes"]]) for rule in serious]

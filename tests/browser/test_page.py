@@ -79,7 +79,7 @@ def look_inside(page):
     page.wait_for_function("""() => {
         const text = [...document.querySelector(".sheet .written").textContent].slice(0, 1000).join("");
         const letters = [...document.querySelectorAll(".inspector .char")].map(letter => letter.textContent).join("");
-        return letters === text.replaceAll(" ", "␣").replaceAll("\\n", "↵");
+        return letters === text;
     }""")
     return page.get_by_role("listbox", name="The text")
 
@@ -333,7 +333,7 @@ def test_markup_in_a_prompt_and_in_a_text_is_shown_and_never_becomes_part_of_the
     page.locator(".sheet .count").first.get_by_text("500 characters").wait_for()
     assert page.locator(".sheet .prompt").first.text_content() == MARKUP
     listbox = look_inside(page)
-    assert listbox.text_content().startswith(MARKUP.replace(" ", "␣"))
+    assert listbox.text_content().startswith(MARKUP)
     listbox.focus()
     page.keyboard.press("End")
     assert not is_injected(page)

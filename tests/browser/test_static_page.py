@@ -13,8 +13,20 @@ import torch
 from axe_playwright_python.sync_playwright import Axe
 from safetensors.torch import load_file, save_file
 
-from char_lstm import build_tokenizer, generate_text, inspect_text, load, normalise
+from char_lstm import (
+    NoveltyIndex,
+    build_tokenizer,
+    generate_items,
+    generate_text,
+    inspect_text,
+    load,
+    load_decoder,
+    measure_novelty,
+    normalise,
+)
+from char_lstm.inspection.differences import compare_memories
 from char_lstm.inspection.page import connectivity_at, record_of
+from char_lstm.items import hash_item, save_items
 from char_lstm.page.static import make_page
 from char_lstm.tokenization_char_lstm import END_OF_ITEM, characters_lacking
 from tests.conftest import ALICE
@@ -22,6 +34,7 @@ from tests.conftest import ALICE
 pytestmark = pytest.mark.browser
 
 MODELS = ["alice", "alice_best", "alice_english", "alice_gru", "alice_rnn", "english"]
+CLEF = "\N{MUSICAL SYMBOL G CLEF}"  # two units of UTF-16
 READ = "Alice was beginning to get very tired of sitting by her sister on the bank, and of having nothing to do."
 DRAWS = {"temperature": 0.6, "top_k": 0, "top_p": 0.95}
 SCRIPTS = [
@@ -299,7 +312,7 @@ def test_the_page_opens_with_a_finished_text_and_the_button_says_what_it_will_wr
 )
 def test_what_cannot_be_used_is_refused_in_words_and_nothing_is_written(visit, served, field, value, words):
     page = visit(f"{served('alice')}?{field}={value}&write=1")
-    page.wait_for_selector(".inspector:not([hidden])")
+    page.wait_for_selector(".inspector:not(.waiting)")
     assert words in page.text_content("#trouble")
     assert value in page.text_content("#trouble")
     assert page.get_attribute("#text", "data-state") == "idle"
@@ -324,11 +337,14 @@ LISTEN = """
 const Real = Worker;
 globalThis.Worker = class extends Real {
   set onmessage(hear) { super.onmessage = event => {
-    if (event.data.type === "record") globalThis.lastRecord = JSON.parse(event.data.record);
+    if (event.data.type === "record") globalThis.lastRecord = event.data.record;
     hear(event);
   }; }
 };
 """
+
+
+RECORDS = "(globalThis.records ??= []).push(event.data.record.chars.join(''))"
 
 
 def test_the_record_is_the_one_that_python_makes_and_answers_what_the_inspector_asks(visit, served):
@@ -365,8 +381,16 @@ def test_the_record_is_the_one_that_python_makes_and_answers_what_the_inspector_
     assert answer["largest"] == pytest.approx(python["largest"], rel=1e-2)
     assert np.allclose(answer["thousandths"], python["thousandths"], atol=2)
 
-    ask(page, "want-cell", {"layer": 1, "unit": 77})
-    page.wait_for_function("lastRecord.cells.some(cell => cell.unit === 77)")
+    ask(page, "want-differences", None)
+    page.wait_for_function("lastRecord.differences")
+    answer, python = (
+        page.evaluate("lastRecord.differences"),
+        compare_memories({found["title"]: (model, tokenizer)}, text),
+    )
+    assert {**answer, "curves": 0} == {**python, "curves": 0}
+    assert python["curves"][0]["state"] is answer["curves"][0]["state"] is None
+    assert np.allclose(answer["curves"][0]["output"], python["curves"][0]["output"], rtol=1e-2, atol=1e-4)
+
     ask(page, "hold-gate", {"gate": "update", "value": 1})
     page.wait_for_function("lastRecord.means.update[0].every(value => value === 1)")
     ask(page, "hold-gate", {"gate": "update", "value": None})
@@ -374,6 +398,83 @@ def test_the_record_is_the_one_that_python_makes_and_answers_what_the_inspector_
     ask(page, "fork", {"position": 8, "character": "z"})
     page.wait_for_function("lastRecord.chars[8] === 'z'")
     assert page.text_content("#text").startswith(text[:8] + "z")
+
+
+def test_a_new_text_cancels_the_reading_of_the_one_before(visit, served):
+    page = visit("about:blank")
+    page.add_init_script(LISTEN.replace("globalThis.lastRecord = event.data.record", RECORDS))
+    page.goto(f"{served('alice')}?max_new_tokens=1000&seed=3&write=1")
+    page.wait_for_selector("#text[data-state=done]")
+    page.get_by_label("Begin with").fill("Once")
+    page.get_by_label("Length").fill("20")
+    page.get_by_role("button", name="Write 20 characters").click()
+    page.wait_for_function("globalThis.records?.some(text => text.startsWith('once'))")
+    page.wait_for_timeout(1000)
+    assert [text[:4] for text in page.evaluate("records")] == ["once"]
+
+
+@pytest.mark.parametrize("name", ["alice", "alice_english", "english"])
+def test_the_copies_that_are_found_in_the_tab_are_those_of_python(visit, served, name):
+    decoder, index = load_decoder(name), NoveltyIndex.load(name)
+    texts = [generate_text(*decoder, seed=4, temperature=heat, max_new_tokens=400) for heat in (0.0, 0.4, 1.0)]
+    texts += [
+        "",
+        "no copy",
+        texts[0].upper().replace(" ", " -- ").replace("e", "é"),
+        f"  {texts[1]}\n\n… {CLEF}{texts[0]}",
+    ]
+    script = """
+      const {measureNovelty, readIndex} = await import("./novelty.js");
+      const about = JSON.parse(document.getElementById("page").textContent);
+      const files = await Promise.all(about.indexes.map(async ({name}) => (await fetch(name)).arrayBuffer()));
+      const index = readIndex(files, about.forget);
+      return given.map(text => measureNovelty(text, index));
+    """
+    found = run(visit(served(name)), script, texts)
+    for text, ours in zip(texts, found, strict=True):
+        expected = json.loads(json.dumps(vars(measure_novelty(text, index))))
+        assert ours.pop("share_new") == pytest.approx(expected.pop("share_new"))
+        assert ours == expected
+    assert any(one["spans"] or one["book_spans"] for one in found)
+
+
+def test_one_verdict_stays_in_sight_and_the_copies_are_marked_in_the_text_that_is_looked_into(visit, served):
+    page = visit(f"{served('alice_rnn')}?prompt=The+Queen&temperature=0.4&seed=8&max_new_tokens=300&write=1")
+    new = done(page).removeprefix("the queen")
+    page.wait_for_selector(".verdict:not([hidden])")
+    page.wait_for_selector("#text .copied")
+    wanted = measure_novelty(new, NoveltyIndex.load("alice_rnn"))
+    assert page.text_content(".share") == f"{round(100 * wanted.share_new)}% new"
+    marked = page.locator("#text .copied").evaluate_all("all => all.map(letter => +letter.id.slice('seen-'.length))")
+    assert marked == sorted({9 + place for start, end in wanted.spans for place in range(start, end)})
+    assert page.text_content("#text") == "the queen" + new
+
+
+def test_the_text_stands_once_and_all_of_it_however_long(visit, served):
+    page = visit(f"{served('alice_rnn')}?temperature=1&seed=8&max_new_tokens=1100&write=1")
+    text = done(page)
+    page.wait_for_selector("#text [role=option]")
+    assert page.text_content("#text") == text
+    assert len(text) == 1100
+    assert page.locator("#text .char").count() == 1000
+    assert page.locator(".text").count() == 1
+
+
+def test_on_a_phone_what_is_written_and_its_verdict_are_in_sight_above_the_explanation(visit, served):
+    page = visit(f"{served('alice_rnn')}?seed=8&write=1", 390)
+    done(page)
+    page.wait_for_selector(".verdict:not([hidden])")
+    for seen in ("#seen-0", "#seen-40", ".share"):
+        assert page.locator(seen).evaluate("""element => {
+            const {left, top} = element.getBoundingClientRect();
+            return element.contains(document.elementFromPoint(left + 4, top + 4));
+        }"""), seen
+
+
+def test_a_model_without_an_index_says_that_its_copies_are_not_known(visit, served, saved):
+    page = visit(f"{served(saved)}?seed=1&write=1")
+    done(page)
+    assert "What is copied is not known" in page.text_content("#status")
 
 
 def ask(page, event: str, detail: dict) -> None:
@@ -389,19 +490,33 @@ def test_one_file_works_from_a_disk(visit, tmp_path):
     page = visit(f"{address}?prompt=Once&max_new_tokens=80&seed=4&write=1")
     model, tokenizer = load("alice_rnn")
     assert done(page) == "once" + generate_text(model, tokenizer, "Once", seed=4, max_new_tokens=80)
-    page.wait_for_selector(".inspector:not([hidden])")
+    page.wait_for_selector(".inspector:not(.waiting)")
 
 
-def test_a_model_of_items_writes_one_up_to_its_end(visit, served, make_model, tmp_path):
+def test_a_model_of_items_writes_one_up_to_its_end_and_then_a_list_in_which_each_is_known_or_new(
+    visit, served, make_model, tmp_path
+):
     tokenizer = build_tokenizer(["anna", "bob", "Élise"], eos_token=END_OF_ITEM)
     model = make_model(vocab_size=len(tokenizer), eos_token_id=2)
     model.generation_config.eos_token_id, model.generation_config.max_new_tokens = 2, 200
     model.save_pretrained(tmp_path / "names")
     tokenizer.save_pretrained(tmp_path / "names")
     model, tokenizer = load(tmp_path / "names")
+    items = list(generate_items(model, tokenizer, 20, prefix="An", seed=6))
+    save_items([*items[::3], "anna"], tmp_path / "names")
     page = visit(f"{served(tmp_path / 'names')}?prompt=An&seed=6&write=1")
     assert done(page) == "an" + generate_text(model, tokenizer, "An", seed=6)
     assert page.get_by_role("button", name="Write one, of at most 200 characters").is_visible()
+    new = [item for item in items if item not in items[::3]]
+    page.wait_for_function(f"document.getElementById('items-words').textContent.startsWith('{len(new)} of 20 new')")
+    assert page.locator("#items bdi").all_text_contents() == items
+    assert page.locator("#items li:not(.known) bdi").all_text_contents() == new
+
+
+@pytest.mark.parametrize("item", ["", "emma", "Élise 漢字", "one\nlong item " * 40])
+def test_an_item_has_the_same_hash_in_the_tab_as_in_python(visit, served, item):
+    script = """const {hashItem} = await import("./hashing.js"); return String(hashItem(given));"""
+    assert run(visit(served("alice_rnn")), script, item) == str(hash_item(item))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -409,7 +524,9 @@ def test_a_model_of_items_writes_one_up_to_its_end(visit, served, make_model, tm
 def test_nothing_is_wider_than_the_window_and_everybody_can_use_it(visit, served, width, scheme):
     page = visit(f"{served('alice')}?max_new_tokens=200&seed=2&write=1", width, scheme)
     done(page)
-    page.wait_for_selector(".inspector:not([hidden])")
+    page.wait_for_selector(".verdict:not([hidden])")
+    page.locator(".helps summary").click()
+    page.wait_for_selector(".memories:not([hidden])")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert Axe().run(page).response["violations"] == []
 
@@ -451,7 +568,7 @@ def test_it_learns_when_it_is_asked_to_and_stops_and_goes_on(visit, served):
     asked = []
     page.on("request", lambda request: asked.append(request.url.rpartition("/")[2]))
     page.goto(served("alice"))
-    page.wait_for_selector(".inspector:not([hidden])")
+    page.wait_for_selector(".inspector:not(.waiting)")
     assert "worker.js" in asked
     assert not {"learning.js", "learner.js"} & set(asked)
     page.get_by_text("Watch it learn").click()

@@ -10,7 +10,7 @@ import pytest
 from char_lstm import build_tokenizer, cli, inspect_text
 from char_lstm.generation_char_lstm import choose, sampling_settings
 from char_lstm.inspection.page import connectivity_at, inspector_data, shaped_odds, summary_sentence
-from char_lstm.inspection.telling import HOLDS, known_cells, telling_cells, tracked
+from char_lstm.inspection.telling import CELLS, HOLDS, known_cells, telling_cells, tracked
 from char_lstm.tokenization_char_lstm import END_OF_ITEM
 
 TEXT = "Nobody had told Tamsin. The lamp was as tall as a wardrobe."
@@ -56,10 +56,11 @@ def test_the_page_holds_what_the_inspector_saw(page, model, tokenizer):
 @pytest.mark.parametrize("cell_type", ["lstm", "gru", "rnn"])
 def test_every_cell_has_its_page(make_model, tokenizer, cell_type):
     at_once, data = inspector_data(make_model(cell_type=cell_type), tokenizer, TEXT, "tiny")
-    assert at_once == data | {"connectivity": None}
+    assert at_once == data | {"connectivity": None, "differences": None}
+    assert data["differences"]["curves"][0]["cell"] == cell_type
     gates = {"lstm": 4, "gru": 3, "rnn": 0}[cell_type]
     assert len(data["quantities"]) == 1 + gates + (cell_type == "lstm")
-    assert len({(cell["layer"], cell["unit"]) for cell in data["cells"]}) == 12
+    assert len({(cell["layer"], cell["unit"]) for cell in data["cells"]}) == CELLS
 
 
 def test_the_cells_shown_are_the_liveliest_and_those_that_keep(model, tokenizer):
@@ -73,12 +74,12 @@ def test_the_cells_shown_are_the_liveliest_and_those_that_keep(model, tokenizer)
     named = [(c["layer"], c["unit"]) for c in chosen if c["name"]]
     ranked = sorted(((layer, unit) for layer in range(2) for unit in range(16)), key=lambda cell: -swing[cell])
     others = [cell for cell in ranked if cell not in named]
-    swinging = others[: (13 - len(named)) // 2]
+    swinging = others[: (CELLS + 1 - len(named)) // 2]
     lively = [cell for cell in ranked[:16] if cell not in [*named, *swinging]]
-    assert len(chosen) == 12
+    assert len(chosen) == CELLS
     assert places["swings most"] == sorted(swinging)
     assert places["keeps longest"] == sorted(
-        sorted(lively, key=lambda cell: -held[cell])[: 12 - len(named) - len(swinging)]
+        sorted(lively, key=lambda cell: -held[cell])[: CELLS - len(named) - len(swinging)]
     )
 
 
@@ -93,6 +94,19 @@ def test_a_cell_has_a_name_only_where_it_follows_what_the_name_says():
     found = np.corrcoef(np.tanh(states[0, :, 7]), vowels)[0, 1]
     assert abs(found) >= HOLDS
     assert f"r = {found:.2f}" in [cell["why"] for cell in cells]
+
+
+def test_of_more_names_than_cells_the_best_followed_are_kept():
+    text = "One lamp, two lamps. “Three,” said Tamsin.\n" * 8
+    found = tracked(list(text))
+    noise = np.random.default_rng(0).normal(size=(len(text), 40))
+    states = 0.05 * noise[None]  # (1, time, 40)
+    for unit, values in enumerate(found.values()):
+        states[0, :, unit] += 0.1 * (values - values.mean()) / values.std()
+    names = {cell["name"] for cell in telling_cells(SimpleNamespace(chars=list(text), cell_state=states), None)}
+    assert len(found) > CELLS
+    assert len(names) == CELLS
+    assert None not in names
 
 
 def test_what_happens_too_seldom_is_no_name():

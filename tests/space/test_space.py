@@ -230,6 +230,13 @@ class TestInside:
         assert (found["position"], len(found["thousandths"])) == (5, 5)
         assert asked == [5]
 
+    def test_the_three_cells_are_compared_by_how_long_they_remember_a_letter(self):
+        found = reading.differences({"model": "alice_gru", "text": "alice was beginning to get very tired of it all"})
+        assert (found["position"], found["was"], found["now"]) == (0, "a", "l")
+        assert [curve["cell"] for curve in found["curves"]] == ["gru", "rnn", "lstm"]
+        lasting = {curve["cell"]: curve["state"] or curve["output"] for curve in found["curves"]}
+        assert lasting["lstm"][30] > 5 * max(lasting["gru"][30], lasting["rnn"][30])
+
     def test_a_text_is_looked_into_by_the_model_that_wrote_it(self):
         run = writing.Run()
         *_, text = writing.generate("Alice", "alice_gru", 0.5, 3, 0.9, seed=3, max_new_tokens=20, run=run)

@@ -14,6 +14,8 @@ Lists of length time are in the order of `chars`; index t is the step that predi
     quantities             what `cells` shows: "state" (c; in a GRU or an RNN, h), "hidden" (an LSTM's h), and the gates
     cells                  {"layer", "unit", "why", "name", "values": {quantity: (time,)}}
     connectivity           None, or one or a list of {"position", "largest", "thousandths"}
+    differences            None, or how long one changed letter is remembered: what `compare_memories` returns
+    novelty                None, or what of the text is copied: the fields of `Novelty`, of what is not given
 """
 
 import math
@@ -37,7 +39,7 @@ BATCH = 100  # predictions whose gradients are computed at once
 
 
 def inspector_data(model, tokenizer, text: str, name: str, **known) -> Iterator[dict]:
-    """Everything that the inspector shows, as JSON types; twice, because connectivity takes longest to compute.
+    """Everything that the inspector shows, as JSON types; twice, because gradients and readings take longest.
 
     Args:
         model, tokenizer, text: as in `inspect_text`.
@@ -45,11 +47,12 @@ def inspector_data(model, tokenizer, text: str, name: str, **known) -> Iterator[
         known: what else `record_of` takes.
 
     Yields:
-        `record_of`, then the same with `connectivity_rows`.
+        `record_of`, then the same with `connectivity_rows` and `compare_memories` of the one model.
 
     Raises:
         ValueError: after normalising, the text is blank or longer than LONGEST.
     """
+    from .differences import compare_memories
     from .inspect import inspect_text
 
     text = normalise(tokenizer, text)
@@ -59,7 +62,10 @@ def inspector_data(model, tokenizer, text: str, name: str, **known) -> Iterator[
         raise ValueError(f"the text has {len(text)} characters; at most {LONGEST} can be shown: give a part of it")
     seen = inspect_text(model, tokenizer, text)
     yield (data := record_of(seen, model, tokenizer, name, **known))
-    yield data | {"connectivity": connectivity_rows(seen, range(len(seen.chars)))}
+    yield data | {
+        "connectivity": connectivity_rows(seen, range(len(seen.chars))),
+        "differences": compare_memories({data["title"]: (model, tokenizer)}, text),
+    }
 
 
 def record_of(
@@ -97,7 +103,7 @@ def record_of(
         "surprisal": seen.surprisal.round(3).tolist(),
         "top": listed_odds(seen, tokenizer, np.exp(seen.log_odds)),
         "shaped": settings and listed_odds(seen, tokenizer, shaped_odds(seen.log_odds, drawn_by)),
-        "connectivity": None,
+        **dict.fromkeys(("connectivity", "differences", "novelty")),
         "quantities": list(values),
         "means": {gate: array.mean(axis=2).round(3).tolist() for gate, array in seen.gates.items()},
         "cells": [

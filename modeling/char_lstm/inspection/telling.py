@@ -7,7 +7,7 @@ import numpy as np
 if TYPE_CHECKING:
     from .inspect import Inspection
 
-CELLS = 12  # units that a page shows, of the hundreds in a model
+CELLS = 5  # units that a page shows, of the hundreds in a model: few enough to get to know them
 HOLDS = 0.6  # the least correlation with what a cell's name says, along the text, for the name to hold
 EVENTS = 5  # the fewest times that what a name speaks of must happen in the text
 
@@ -38,21 +38,25 @@ def tracked(chars: list[str]) -> dict[str, np.ndarray]:
 
 
 def telling_cells(seen: "Inspection", gate: str | None) -> list[dict]:
-    """A dozen units worth showing: {"layer", "unit", "why", "name"}.
+    """Five units worth showing: {"layer", "unit", "why", "name"}.
 
-    First, for each of `tracked`, the unit whose tanh(state) follows it best, if |r| >= HOLDS; that is its name, others
-    have None. Of the rest, half swing the most, by the standard deviation of tanh(state), and half keep their past the
-    longest, by the mean of `gate`, among the livelier half of the units: one that never moves keeps nothing.
+    First, for each of `tracked`, the unit whose tanh(state) follows it best, if |r| >= HOLDS; that is its name, or of
+    several the one that it follows best; others have None. Of the rest, half swing the most, by the standard deviation
+    of tanh(state), and half keep their past the longest, by the mean of `gate`, among the livelier half of the units:
+    one that never moves keeps nothing.
     """
     activity = np.tanh(seen.cell_state)  # (layers, time, hidden)
     swing = activity.std(axis=1)
-    chosen: dict[int, tuple[str, str | None]] = {}  # why and name, by flat index
     centred = activity - activity.mean(axis=1, keepdims=True)
+    names: list[tuple[float, int, str]] = []  # r, flat index, name
     for name, values in tracked(seen.chars).items():
         follows = np.einsum("lth,t->lh", centred, values - values.mean()) / len(values)
         follows /= np.maximum(swing * values.std(), 1e-9)
         best = int(np.abs(follows).argmax())
-        if abs(r := float(follows.flat[best])) >= HOLDS:
+        names.append((float(follows.flat[best]), best, name))
+    chosen: dict[int, tuple[str, str | None]] = {}  # why and name, by flat index
+    for r, best, name in sorted(names, key=lambda found: -abs(found[0]))[:CELLS]:
+        if abs(r) >= HOLDS:
             chosen.setdefault(best, (f"r = {r:.2f}", name))
     by_swing = np.argsort(-swing, axis=None).tolist()  # flat indices, liveliest first
     places = CELLS - len(chosen)

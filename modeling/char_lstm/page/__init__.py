@@ -2,8 +2,8 @@
 
 A component is NAME.html, NAME.css and the module NAME.js, whose `mount(element, props, watch)` draws `props.value` into
 an element that holds the HTML, again whenever `watch("value", f)` calls f. What it wants of the page it says with an
-event that bubbles: `fork` {position, character}, `want-connectivity` {position}, and where `props.holds` is true
-`hold-gate` {gate, value: 1, 0 or null}.
+event that bubbles: `fork` {position, character}, `want-connectivity` {position}, `want-differences`, and where
+`props.holds` is true `hold-gate` {gate, value: 1, 0 or null}. `props.rest` is what follows the record's characters.
 """
 
 import re
@@ -11,6 +11,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 IMPORT = re.compile(r'^import (\{[^}]*\}) from "\./(\w+)\.js";\n', re.MULTILINE)
+LATER = re.compile(r'await import\("\./(\w+)\.js"\)')  # a module that a page loads when somebody asks for it
 EXPORT = re.compile(r"^export (?=(?:async )?(?:function\*?|class|const|let) (\w+))", re.MULTILINE)
 
 
@@ -20,14 +21,12 @@ def part(name: str) -> str:
 
 
 def modules_of(*names: str) -> list[str]:
-    """Modules and all that they import, each once and after what it needs."""
+    """Modules and all that they import, at once or later, each once and after what it needs."""
     found: list[str] = []
     for name in names:
-        found += [
-            one
-            for one in [*modules_of(*(needed for _, needed in IMPORT.findall(part(f"{name}.js")))), name]
-            if one not in found
-        ]
+        text = part(f"{name}.js")
+        needed = [one for _, one in IMPORT.findall(text)] + LATER.findall(text)
+        found += [one for one in [*modules_of(*needed), name] if one not in found]
     return found
 
 
@@ -38,6 +37,7 @@ def script_of(*names: str) -> str:
         body = IMPORT.sub(
             lambda found: f"const {found[1].replace(' as ', ': ')} = {found[2]}_js;\n", part(f"{name}.js")
         )
+        body = LATER.sub(r"\1_js", body)
         exported = ", ".join(EXPORT.findall(body))
         joined.append(f"const {name}_js = (() => {{\n{EXPORT.sub('', body)}return {{{exported}}};\n}})();\n")
     return "".join(joined)

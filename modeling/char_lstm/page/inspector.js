@@ -1,5 +1,6 @@
 // Draws the record of a reading: its letters, and what the model did at the one that is chosen.
 import {drawCell, findMoment} from "./cell.js";
+import {describe, markLetters, shareNew} from "./copies.js";
 import {drawLetters, lineAway, placesOfLetters} from "./letters.js";
 import {connectivityOf, drawConnectivity, drawHolds, drawStrip, drawTable, markStrip, shareOf} from "./more.js";
 import {drawOdds} from "./odds.js";
@@ -49,6 +50,7 @@ export function mount(element, props, watch) {
   }
 
   function explain(t) {  // a letter that is chosen or only pointed at
+    if (!seen) return;
     for (const places of letters) spans[places[0]].classList.toggle("shown", places.includes(t));
     drawWords(t);
     drawOdds($, seen, t, fork);
@@ -74,6 +76,24 @@ export function mount(element, props, watch) {
     drawConnectivity($, seen, chosen, ahead, row);
     drawTable($, seen, chosen);
     markStrip($, chosen);
+  }
+
+  async function drawMemories() {
+    if (!$("helps").open) return;
+    if (seen.differences === null) say("want-differences");
+    const {drawDifferences} = await import("./differences.js");
+    if (seen) drawDifferences($, seen);
+  }
+
+  function drawAnswers() {  // what comes after the record, when it is asked for
+    drawDetails();
+    drawMemories();
+    const meet = markLetters(spans, seen);
+    $("verdict").hidden = !seen.novelty;
+    $("copies").textContent = seen.novelty ? describe(seen.novelty, meet) : "";
+    if (!seen.novelty) return;
+    $("share").textContent = shareNew(seen.novelty);
+    $("longest").textContent = `longest copy: ${seen.novelty.longest_copy} characters`;
   }
 
   function choose(t, {isWalk = false, isScrolled = true} = {}) {
@@ -159,7 +179,7 @@ export function mount(element, props, watch) {
     ArrowDown: () => lineAway(spans, chosen, 1), Home: () => 0, End: () => seen.chars.length - 1,
   };
   $("text").addEventListener("keydown", event => {
-    if (!(event.key in KEYS) || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!seen || !(event.key in KEYS) || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
     openAt(KEYS[event.key]());
   });
@@ -167,6 +187,7 @@ export function mount(element, props, watch) {
   $("play").onclick = play;
   $("close").onclick = () => { $("explanation").hidden = true; $("text").focus({preventScroll: true}); };
   $("more").ontoggle = () => drawDetails();
+  $("helps").ontoggle = () => drawMemories();
   $("moment").onclick = () => { chooseCell(moment.cell); openAt(moment.t); };
 
   const opening = () => {
@@ -179,15 +200,16 @@ export function mount(element, props, watch) {
   function draw() {
     const before = seen;
     seen = JSON.parse(props.value || null);
-    $("inspector").hidden = !seen;
-    if (!seen) return pause();
-    if (before?.model === seen.model && before.chars.join("") === seen.chars.join("")) return drawDetails();  // connectivity has come
+    $("inspector").classList.toggle("waiting", !seen);
+    $("text").role = seen ? "listbox" : "group";
+    if (seen && before?.model === seen.model && before.chars.join("") === seen.chars.join("")) return drawAnswers();
     pause();
+    if (!seen) return $("text").removeAttribute("aria-activedescendant");
     if (!seen.quantities.includes(quantity)) quantity = "state";
     letters = placesOfLetters(seen.chars);
     const drawn = drawLetters(seen.chars, letters, surprise);
     spans = drawn.spans;
-    $("text").replaceChildren(...drawn.nodes);
+    $("text").replaceChildren(...drawn.nodes, ...props.rest ? [make("span", {className: "rest"}, props.rest)] : []);
     const {direction} = getComputedStyle($("text"));
     ahead = direction === "rtl" ? -1 : 1;
     for (const scroll of element.querySelectorAll(".scroll:has(.bars, .strip)")) scroll.dir = direction;
@@ -206,6 +228,7 @@ export function mount(element, props, watch) {
     chooseCell(null);
     if (forked === null) fromAddress(); else choose(forked);
     forked = null;
+    drawAnswers();
   }
 
   watch("value", draw);

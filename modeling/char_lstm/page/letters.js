@@ -1,5 +1,5 @@
 // The text as letters that can be chosen, each a box of its own: of any script, in its direction.
-import {isBlank, make, plain, sign, tinted} from "./words.js";
+import {isBlank, isUnwritten, make, plain, sign, tinted} from "./words.js";
 
 const JOINED = /[\p{scx=Arab}\p{scx=Syrc}\p{scx=Mand}\p{scx=Mong}\p{scx=Nkoo}\p{scx=Adlm}\p{scx=Rohg}\p{scx=Deva}\p{scx=Beng}\p{scx=Guru}]/u;
 const GRAPHEMES = new Intl.Segmenter(undefined, {granularity: "grapheme"});
@@ -20,8 +20,9 @@ export function drawLetters(chars, letters, describe) {  // the nodes, and the s
     const text = places.map(t => chars[t]).join("");
     const kind = isBlank(text) ? "char blank" : JOINED.test(text) ? "char joined" : "char";
     const span = tinted("span", 0, {className: kind, id: "seen-" + places[0], role: "option",
-      title: places.map(t => `${plain(chars[t])}: ${describe(t)}`).join("\n")}, sign(text));
+      title: places.map(t => `${plain(chars[t])}: ${describe(t)}`).join("\n")}, isUnwritten(text) ? "" : text);
     span.ariaLabel = span.title;
+    if (sign(text) !== text) span.dataset.sign = isBlank(text) ? sign(text) : "◌";  // shown before what stands in the text
     for (const t of places) spans[t] = span;
     return isBlank(text) ? [span, make(text === "\n" ? "br" : "wbr")] : [span];
   });

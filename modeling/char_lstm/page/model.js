@@ -5,6 +5,11 @@ const DECODERS = {  // of a tensor's bytes, an ArrayBuffer of its own
   F64: buffer => Float32Array.from(new Float64Array(buffer)),
   F32: buffer => new Float32Array(buffer),
   F16: buffer => Float32Array.from(new Uint16Array(buffer), halfPrecision),
+  U8: buffer => new Uint8Array(buffer),
+  U16: buffer => new Uint16Array(buffer),
+  U32: buffer => new Uint32Array(buffer),
+  U64: buffer => new BigUint64Array(buffer),
+  I64: buffer => new BigInt64Array(buffer),
   BF16: buffer => new Float32Array(Uint32Array.from(new Uint16Array(buffer), half => half << 16).buffer),
 };
 

@@ -2,7 +2,8 @@
 import {reshape, softmax} from "./sampling.js";
 
 export const LONGEST = 1000;  // characters of a text that are looked into
-const TOP = 5, REACH = 100, NEARBY = 20;
+const TOP = 5, REACH = 100, NEARBY = 20;  // REACH: of connectivity back, and of differences on
+const LETTER = /\p{L}/u;
 const NEUTRAL = {temperature: 1, top_k: 0, top_p: 1};
 
 const round = (x, digits) => Number(x.toFixed(digits));
@@ -51,22 +52,21 @@ function summary(chars, surprisal) {
 
 /**
  * The record of a reading: `model`, `ids` and `chars` of a text, `kept` (what `Model.step` kept before each character),
- * `expected` (an `expectation` of each), `given`, `settings`. `about` is what the page says of its model.
+ * `expected` (an `expectation` of each), `given`, `settings`, `held`. `about` is what the page says of its model.
  */
 export function makeRecord(about, reading) {
   const {model, chars, kept, expected, given, settings} = reading;
   const surprisal = expected.map(one => round(one.surprisal, 3));
-  const cells = [...about.cells, ...reading.wanted];
   return {
     model: about.model, title: about.title, nats: about.nats,
     cell: model.cellType, layers: model.layers.length, units: model.units,
     given, settings, sentence: summary(chars, surprisal), chars, surprisal,
     top: expected.map(one => one.top), shaped: settings && expected.map(one => one.shaped),
-    connectivity: null,
+    connectivity: null, differences: null, novelty: null,
     quantities: Object.keys(valuesOf(reading, 0, 0)),
     means: Object.fromEntries(gatesOf(model).map(([block, gate]) => [gate, model.layers.map((_, layer) =>
       kept.map(step => round(mean(step[layer].gates.subarray(block * model.units, (block + 1) * model.units)), 3)))])),
-    cells: cells.map(cell => ({...cell, values: valuesOf(reading, cell.layer, cell.unit)})),
+    cells: about.cells.map(cell => ({...cell, values: valuesOf(reading, cell.layer, cell.unit)})),
   };
 }
 
@@ -75,4 +75,23 @@ export function connectivityAt({model, kept, ids}, position) {
   const sizes = model.sizesOfGradient(kept, ids, position, softmax(model.scores(kept[position])));
   const largest = sizes.reduce((a, b) => Math.max(a, b), 0), recent = Array.from(sizes.slice(-REACH));
   return {position, largest: Number(largest.toPrecision(3)), thousandths: recent.map(size => largest ? Math.round(1000 * size / largest) : 0)};
+}
+
+/** How long one changed letter is remembered: what `compare_memories` in Python makes of one model. */
+export function differencesOf({title}, {model, kept, ids, chars, held}) {
+  const position = chars.findIndex((char, t) => LETTER.test(char) && LETTER.test(chars[t + 1] ?? "") && char !== chars[t + 1]);
+  if (position < 0) return {position: null, was: "", now: "", curves: []};
+  const state = model.start(held), output = [], cell = [];
+  const share = (name, t) => {  // of the difference in the state, over all layers
+    const of = pick => Math.hypot(...state.map((layer, index) => Math.hypot(...layer[name].map((value, unit) => pick(value, kept[t][index][name][unit])))));
+    return Number((of((second, first) => second - first) / of((_, first) => first)).toPrecision(4));
+  };
+  for (let t = 0; t < Math.min(chars.length, position + 2 + REACH); t++) {
+    model.step(state, t === 0 ? model.bos : ids[t === position + 1 ? t : t - 1]);
+    if (t <= position) continue;
+    output.push(share("output", t));
+    cell.push(share("cell", t));
+  }
+  const curve = {title, cell: model.cellType, output, state: model.cellType === "lstm" ? cell : null};
+  return {position, was: chars[position], now: chars[position + 1], curves: [curve]};
 }

@@ -51,12 +51,16 @@ export class Generator {
     this.state = this.state * MULTIPLIER + this.increment & UINT128;
   }
 
-  /** A number of [0, 1), with 53 random bits. */
-  random() {
+  /** 64 random bits, a BigInt. */
+  word() {
     this.advance();
     const folded = (this.state >> 64n ^ this.state) & UINT64, turn = this.state >> 122n;
-    const word = (folded >> turn | folded << (64n - turn)) & UINT64;
-    return Number(word >> 11n) * 2 ** -53;
+    return (folded >> turn | folded << (64n - turn)) & UINT64;
+  }
+
+  /** A number of [0, 1), with 53 random bits. */
+  random() {
+    return Number(this.word() >> 11n) * 2 ** -53;
   }
 }
 

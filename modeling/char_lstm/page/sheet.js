@@ -1,4 +1,6 @@
 // Draws a text, and which passages of it are copies.
+import {describe, marked, shareNew} from "./copies.js";
+
 export function mount(element, props, watch) {
   const $ = name => element.querySelector("." + name);
   const show = (name, text) => { $(name).hidden = !text; $(name).textContent = text || ""; };
@@ -23,21 +25,6 @@ export function mount(element, props, watch) {
     return [...nodes, text.slice(end)];
   }
 
-  const longest = spans => Math.max(...spans.map(([from, to]) => to - from));
-
-  function marked({spans, book_spans = []}) {  // passages of the training text and of the books before it, in order
-    const named = (spans, where) => spans.map(span => [...span, where]);
-    return [...named(spans, "book"), ...named(book_spans, "books")].sort((one, other) => one[0] - other[0]);
-  }
-
-  function describe({spans, book_spans, shortest, longest_copy}) {
-    const sentences = [];
-    if (spans.length) sentences.push(`Marked passages of ${shortest} characters or more are copied from the training text; the longest has ${longest(spans)}.`);
-    if (book_spans.length) sentences.push(`Passages with a dashed line stand in books that it read before; the longest has ${longest(book_spans)}.`);
-    if ($("text").querySelector(".meets")) sentences.push("A bar stands where one copy ends and the next begins.");
-    return sentences.join(" ") || `No passage of ${shortest} characters is copied from the training text; the longest that appears there has ${longest_copy}.`;
-  }
-
   function draw() {
     const {value: text, prompt, note, novelty, remark, link, heading} = props;
     show("heading", heading);
@@ -51,8 +38,8 @@ export function mount(element, props, watch) {
       $("share").textContent = `${novelty.items - novelty.spans.length} of ${novelty.items} new`;
       $("copies").textContent = novelty.spans.length ? "Marked items stand in the training set." : "";
     } else if (novelty) {
-      $("share").textContent = `${Math.round(100 * novelty.share_new)}% new`;
-      $("copies").textContent = describe(novelty);
+      $("share").textContent = shareNew(novelty);
+      $("copies").textContent = describe(novelty, $("text").querySelector(".meets"));
     }
     $("copy").hidden = !text;
     $("link").hidden = !(text && link);

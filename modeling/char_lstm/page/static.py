@@ -4,13 +4,19 @@ import base64
 import html
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import UserError
 from ..files import replaced_files, write_file
 from ..generation_char_lstm import NEUTRAL, generate_text, prepare_sampling
+from ..inspection.differences import compare_memories
 from ..inspection.telling import known_cells
+from ..items import FILE as ITEMS
 from ..loading import checkpoint_folder, load, weight_files
+from ..novelty import FILE as NOVELTY
+from ..novelty_books import FILE as BOOKS
+from ..novelty_books import FORGET
 from ..paths import PRETRAINED, local_model
 from . import modules_of, part, script_of
 
@@ -23,7 +29,8 @@ TITLES = {
     "alice_rnn": "Alice, one book: with a plain RNN",
     "english": "95 English books",
 }
-WORKERS = ("worker", "learning")
+WORKERS = ("worker", "checking", "learning")
+INDEXES = (ITEMS, NOVELTY, BOOKS)  # of what a model has read, where they were saved with it
 SEED = 7  # of the text that stands there when the page opens
 CONFIG = ("cell_type", "hidden_size", "num_hidden_layers", "vocab_size", "bos_token_id", "tie_word_embeddings")
 POLICY = (  # what is typed goes nowhere; 'unsafe-eval' is for tools that drive a browser and wait for what a page does
@@ -32,21 +39,25 @@ POLICY = (  # what is typed goes nowhere; 'unsafe-eval' is for tools that drive 
 )
 
 
-def make_page(model_id: str | Path, output: Path, *, single_file: bool = False) -> None:
+def make_page(
+    model_id: str | Path, output: Path, *, compare_model_ids: Sequence[str | Path] = (), single_file: bool = False
+) -> None:
     """Writes the page of a language model: a folder with index.html, or index.html alone with all inside.
 
     Args:
         model_id: as for `load`, which raises its errors.
         output: a new or empty folder, or one that holds such a page; of a single file also its name, NAME.html.
+        compare_model_ids: other models, whose memory of one letter the page compares with this one's, on the text that
+            it opens with.
 
     Raises:
         UserError: `output` is something else, which stays as it is.
     """
     index = output if single_file and output.suffix == ".html" else output / "index.html"
     _check_place(output, index)
-    page, texts, weights = _parts_of(model_id)
+    page, texts, files = _parts_of(model_id, compare_model_ids)
     if single_file:
-        write_file(index, _render(page, texts, _inside(texts, weights)))
+        write_file(index, _render(page, texts, _inside(texts, files)))
     else:
         written = {"index.html": _render(page, texts, _beside()), "page.css": _style(), ".nojekyll": ""}
         written |= {f"{name}.js": part(f"{name}.js") for name in modules_of("app", *WORKERS)} | {
@@ -55,7 +66,7 @@ def make_page(model_id: str | Path, output: Path, *, single_file: bool = False) 
         with replaced_files(output) as unfinished:
             for name, text in written.items():
                 write_file(unfinished / name, text)
-            for file in weights:
+            for file in files:
                 write_file(unfinished / file.name, file.read_bytes())
     kilobytes = sum(file["bytes"] for file in page["files"]) / 1e3
     print(f"{index}: {page['title']}, with {kilobytes:,.0f} kB of weights")
@@ -72,27 +83,30 @@ def _check_place(output: Path, index: Path) -> None:
         raise UserError(f"--output {output} holds other files; name a new folder, or that of an older page")
 
 
-def _parts_of(model_id: str | Path) -> tuple[dict, dict[str, str], list[Path]]:
-    """What index.html says to its scripts, the texts of the page, and the files of the weights."""
+def _parts_of(model_id: str | Path, compare_model_ids: Sequence[str | Path]) -> tuple[dict, dict, list[Path]]:
+    """What index.html says to its scripts, the texts of the page by their names, and the files of weights and index."""
     model, tokenizer = load(model_id)
     folder = checkpoint_folder(model_id, None)
     _, _, settings = prepare_sampling(model, tokenizer)
     weights, record = weight_files(folder), folder / "evaluation.json"
-    name = (local_model(model_id) or Path(model_id)).resolve().name
+    indexes = [folder / name for name in INDEXES if (folder / name).exists()]
     nats = json.loads(record.read_text(encoding="utf-8")).get("nats_per_char") if record.exists() else None
     page = {
-        "model": name,
-        "title": TITLES.get(name, name) if folder.resolve().parent == PRETRAINED else name,
+        "model": _name_of(model_id),
+        "title": (title := _title_of(model_id)),
         "nats": nats,
         "config": {name: getattr(model.config, name) for name in CONFIG},
         "settings": {name: getattr(settings, name) for name in NEUTRAL},
         "suppress_tokens": settings.suppress_tokens,
         "ends": settings.eos_token_id,
         "cells": known_cells(model, tokenizer),
-        "files": [{"name": file.name, "bytes": file.stat().st_size} for file in weights],
+        "files": _sizes(weights),
+        "indexes": _sizes(indexes),
+        "forget": json.loads(FORGET.__getstate__()) if (folder / BOOKS).exists() else None,  # of the books
     }
     text = generate_text(model, tokenizer, seed=SEED)
-    page["opening"] = {"seed": SEED, "settings": page["settings"]}
+    models = {_title_of(one): load(one) for one in compare_model_ids}
+    page["differences"] = compare_memories({title: (model, tokenizer)} | models, text) if models else None
     letters = len(tokenizer) - 1  # without the pad
     figure = (
         f"{nats:.3f} nats of surprise a character on text that it has not read. A nat is the unit of surprise: "
@@ -101,7 +115,21 @@ def _parts_of(model_id: str | Path) -> tuple[dict, dict[str, str], list[Path]]:
         else f"a model of {letters} characters; how well it predicts was not measured."
     )
     texts = {"tokenizer.json": (folder / "tokenizer.json").read_text(encoding="utf-8"), "text": text, "about": figure}
-    return page, texts, weights
+    return page, texts, weights + indexes
+
+
+def _name_of(model_id: str | Path) -> str:
+    return (local_model(model_id) or Path(model_id)).resolve().name
+
+
+def _title_of(model_id: str | Path) -> str:
+    """A model's name, in words if it is packaged."""
+    packaged = checkpoint_folder(model_id, None).resolve().parent == PRETRAINED
+    return TITLES.get(_name_of(model_id), _name_of(model_id)) if packaged else _name_of(model_id)
+
+
+def _sizes(files: list[Path]) -> list[dict]:
+    return [{"name": file.name, "bytes": file.stat().st_size} for file in files]
 
 
 def _render(page: dict, texts: dict[str, str], ways: dict[str, str]) -> str:
@@ -109,7 +137,9 @@ def _render(page: dict, texts: dict[str, str], ways: dict[str, str]) -> str:
     escaped = {name: html.escape(text) for name, text in texts.items() if name in ("text", "about")}
     escaped |= {"title": html.escape(page["title"]), "page": _json_in_html(json.dumps(page))}
     status = f"It wrote this from seed {SEED} before you came. Write your own, or look inside this one below."
-    content = ways | {"inspector": part("inspector.html"), "status": status} | escaped
+    text = f'class="text" id="text" data-state="idle">{escaped["text"]}</div>'
+    inspector = part("inspector.html").replace('class="text"></div>', text)  # the text is the one to look into
+    content = ways | {"inspector": inspector, "status": status} | escaped
     before, *pieces = part("index.html").split("{{ ")
     return before + "".join(content[name] + rest for name, _, rest in (piece.partition(" }}") for piece in pieces))
 
@@ -132,9 +162,9 @@ def _beside() -> dict[str, str]:
     }
 
 
-def _inside(texts: dict[str, str], weights: list[Path]) -> dict[str, str]:
-    """Style, scripts, tokenizer and weights as parts of index.html, where a disk's pages may load no other file."""
-    held = {file.name: base64.b64encode(file.read_bytes()).decode() for file in weights}
+def _inside(texts: dict[str, str], files: list[Path]) -> dict[str, str]:
+    """Style, scripts, tokenizer, weights and index as parts of index.html: a disk's pages may load no other file."""
+    held = {file.name: base64.b64encode(file.read_bytes()).decode() for file in files}
     held |= {f"{name}.js": script_of(name) for name in WORKERS}
     held |= {"tokenizer.json": _json_in_html(texts["tokenizer.json"])}
     kept = [f'<script type="text/plain" id="{name}">{text}</script>\n' for name, text in held.items()]

@@ -85,12 +85,19 @@ const STEPS = {  // makes a function of a text of each step of a normaliser
   ...Object.fromEntries(["NFC", "NFD", "NFKC", "NFKD"].map(form => [form, () => text => text.normalize(form)])),
 };
 
+const partsOf = normalizer => normalizer?.normalizers ?? [normalizer].filter(Boolean);
+
+/** What a normaliser, as tokenizer.json has it, makes of a text. */
+export function normaliserOf(normalizer) {
+  const steps = partsOf(normalizer).map(step => STEPS[step.type](step));
+  return text => steps.reduce((some, step) => step(some), text);
+}
+
 /** One of our tokenizers of characters. `json` is tokenizer.json's content. */
 export class CharacterTokenizer {
   constructor(json) {
-    const steps = json.normalizer?.normalizers ?? [json.normalizer].filter(Boolean);
-    this.steps = steps.map(step => STEPS[step.type](step));
-    this.accentsAreStripped = steps.some(step => step.type === "StripAccents");
+    this.normalisePiece = normaliserOf(json.normalizer);
+    this.accentsAreStripped = partsOf(json.normalizer).some(step => step.type === "StripAccents");
     this.ids = new Map(Object.entries(json.model.vocab));
     for (const {content, id} of json.added_tokens) this.ids.set(content, id);
     this.tokens = [];
@@ -112,10 +119,6 @@ export class CharacterTokenizer {
       at += token?.length ?? 1;
     }
     return pieces;
-  }
-
-  normalisePiece(text) {
-    return this.steps.reduce((some, step) => step(some), text);
   }
 
   /** A text as the model reads it. */

@@ -10,7 +10,7 @@ export function drawChips(chips, record, chosen, choose) {
     made.ariaPressed = index === chosen;
     return made;
   };
-  const cells = record.cells.map((cell, index) => chip(cell.name ? `${cellName(cell)} ${cell.name}` : cellName(cell), index, cell.why));
+  const cells = record.cells.map((cell, index) => chip(`${cellName(cell)} ${cell.name ?? "no name found"}`, index, cell.why));
   chips.replaceChildren(chip("surprise", null, "how little the model expected each letter"), ...cells);
 }
 

@@ -4,6 +4,7 @@ const NAMES = {" ": "space", "\n": "line end", "\t": "tab", "\ufdd0": "end", "\u
 const UNATTACHED = /^[\p{M}\p{Cf}]/u;  // shown on a circle
 
 export const isBlank = text => text in SIGNS;
+export const isUnwritten = text => text === "\ufdd0" || text === "\uffff";  // the end of an item and the pad
 export const sign = text => SIGNS[text] || (UNATTACHED.test(text) ? "◌" + text : text);
 export const isolated = text => "\u2068" + text + "\u2069";  // its direction is its own
 export const plain = char => NAMES[char] || isolated(sign(char));

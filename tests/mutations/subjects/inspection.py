@@ -4,6 +4,13 @@ from mutation import Mutation
 
 MUTATIONS = [
     Mutation(
+        "the states of two readings are compared a letter late",
+        "char_lstm.inspection.differences:difference_by_distance",
+        "position + 1 : len(text)]",
+        "position : len(text) - 1]",
+        "tests/inspection/test_differences.py",
+    ),
+    Mutation(
         "gradients one character off",
         "char_lstm.inspection.inspect:Inspection.connectivity",
         "gradients[:, 1:].double()",

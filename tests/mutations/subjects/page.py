@@ -26,9 +26,9 @@ MUTATIONS = [
     ),
     Mutation(
         "a packaged model under its folder's name",
-        "char_lstm.page.static:_parts_of",
-        "TITLES.get(name, name)",
-        "name",
+        "char_lstm.page.static:_title_of",
+        "TITLES.get(_name_of(model_id), _name_of(model_id))",
+        "_name_of(model_id)",
         "tests/page/test_static.py",
     ),
     Mutation(

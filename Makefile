@@ -20,7 +20,7 @@ PAGE ?= runs/page
 ARGS ?=
 TRANSFORMERS := $(subst ==,-,$(shell grep ^transformers== constraints.txt))
 
-.PHONY: help setup generate train rebuild space page test upstream lint benchmark publish wheel audit
+.PHONY: help setup generate train rebuild space page test faults upstream lint benchmark publish wheel audit
 .DELETE_ON_ERROR:
 
 generate: .venv/generate.done  ## 500 characters from the packaged Alice; ARGS="--seed 7" goes to the verb
@@ -60,6 +60,9 @@ page: setup  ## the model in the browser, no server: make page MODEL_ID=runs/min
 
 test: setup  ## the fast tests, in two processes and random order: ARGS="--randomly-seed N" repeats an order
 	@$(BIN)/python -m pytest --numprocesses 2 $(ARGS)
+
+faults: setup  ## each call that changes the disk fails once, in every verb; ARGS="--sample 9" tries a few
+	@$(BIN)/python tests/faults/run.py --json scripts/results/faults.json $(ARGS)
 
 upstream: .venv/upstream.done  ## the tests of transformers itself, of a model and of a tokenizer, on ours
 	@RUN_SLOW=1 PYTHONPATH=.venv/upstream $(BIN)/python -m pytest --quiet -p no:randomly -m upstream tests/upstream $(ARGS)

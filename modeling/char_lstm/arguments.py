@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, get_origin
 
 WIDTH = 112  # columns of a help text
+USAGE = "%(prog)s [--NAME VALUE ...]"
 
 
 def formatter(prog: str) -> argparse.HelpFormatter:
@@ -21,7 +22,8 @@ def parse(kind: Any, description: str, argv: Sequence[str], **defaults: Any) -> 
     help_if_asked(argv, [kind], description)
     from transformers import HfArgumentParser  # takes a second
 
-    parser = HfArgumentParser(kind, description=description, allow_abbrev=False, formatter_class=formatter)
+    shown: Any = {"usage": USAGE, "description": description, "formatter_class": formatter}
+    parser = HfArgumentParser(kind, allow_abbrev=False, **shown)
     parser.set_defaults(**defaults)
     arguments, unknown = parser.parse_args_into_dataclasses(argv, return_remaining_strings=True)
     if unknown:
@@ -33,9 +35,7 @@ def help_if_asked(argv: Sequence[str], groups: Sequence[type], description: str,
     """Prints the fields of some dataclasses, a group each under its docstring, and ends; if `argv` asks for help."""
     if not {"-h", "--help"} & set(argv):
         return
-    parser = argparse.ArgumentParser(
-        usage="%(prog)s [--NAME VALUE ...]", description=description, epilog=epilog, formatter_class=formatter
-    )
+    parser = argparse.ArgumentParser(usage=USAGE, description=description, epilog=epilog, formatter_class=formatter)
     for kind in groups:
         group = parser if len(groups) == 1 else parser.add_argument_group(kind.__doc__)
         for field in dataclasses.fields(kind):

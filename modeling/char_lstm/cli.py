@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -9,6 +10,8 @@ from io import TextIOWrapper
 
 from .errors import UserError
 from .verbs import VERBS
+
+FOR_PEOPLE = (UserError, ValueError, OSError, ModuleNotFoundError)  # errors whose words a person can go by
 
 
 def main() -> None:
@@ -34,6 +37,7 @@ def run(verb: str, argv: Sequence[str] | None = None) -> None:
     interrupted.
     """
     logging.basicConfig(format="%(message)s")
+    os.environ["RUST_BACKTRACE"] = "0"  # a panic in tokenizers ends in a sentence too
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # what a terminal cannot show
     try:
@@ -43,13 +47,15 @@ def run(verb: str, argv: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt as interrupt:
         print(f"char-lstm {verb}: interrupted{interrupt}", file=sys.stderr)
         sys.exit(130)
-    except (UserError, ValueError, OSError, ModuleNotFoundError) as error:
+    except BaseException as error:
+        if not isinstance(error, FOR_PEOPLE) and type(error).__name__ != "PanicException":  # of a library in Rust
+            raise
         logging.getLogger().debug("the traceback of what follows", exc_info=error)
         print(f"char-lstm {verb}: {sentence_of(error)}", file=sys.stderr)
         sys.exit(getattr(error, "status", 2))
 
 
-def sentence_of(error: Exception) -> str:
+def sentence_of(error: BaseException) -> str:
     """An error's own words: without a worker's traceback before them, and without the token in them."""
     if isinstance(error, ModuleNotFoundError):
         return f"{error.name} is not installed; in a checkout, `pip install '.[train,export]'` brings it"

@@ -15,6 +15,10 @@ class CorpusError(UserError, ValueError):
     """No corpus can be made of this input or in this place."""
 
 
+class WriteError(UserError, OSError):
+    """A result that could not be written; what was in its place is as it was."""
+
+
 class TrainingError(UserError, RuntimeError):
     """Training cannot start or go on."""
 

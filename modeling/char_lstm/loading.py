@@ -128,8 +128,7 @@ def _read_checked(folder: Path, ignore_mismatched_hashes: bool):
     config = _read_json(folder / "config.json")
     _check_config(config, folder / "config.json")
     weights = _read_checked_weights(folder, config, expected_shapes(config))
-    tokenizer = _read_tokenizer(folder)
-    _check_tokenizer(tokenizer, config, folder / "tokenizer.json")
+    tokenizer = read_part(folder / "tokenizer.json", lambda path: _checked_tokenizer(path, config))
     tokenizer_config = _read_json(folder / "tokenizer_config.json")
     tokenizer.encode_special_tokens = getattr(tokenizer_config, "split_special_tokens", False)
     generation_config = _read_json(folder / "generation_config.json")
@@ -202,9 +201,9 @@ def read_part(path: Path, read: Callable[[Path], Any]) -> Any:
         raise CheckpointError(f"{path} is missing")
     try:
         return read(path)
-    except OSError:  # it says what it is
+    except (OSError, CheckpointError, KeyboardInterrupt):  # it says what it is
         raise
-    except Exception as error:  # tokenizers raises bare Exception
+    except BaseException as error:  # tokenizers raises bare Exception, and its panics are not even that
         raise CheckpointError(f"{path} is broken: {error}") from error
 
 
@@ -266,7 +265,8 @@ def _check_record(record: SimpleNamespace, folder: Path) -> None:
             )
 
 
-def _check_tokenizer(tokenizer: Tokenizer, config: SimpleNamespace, path: Path) -> None:
+def _checked_tokenizer(path: Path, config: SimpleNamespace) -> Tokenizer:
+    tokenizer = Tokenizer.from_file(str(path))
     vocabulary = tokenizer.get_vocab()
     resized_from = getattr(config, "alphabet_size", None)
     least = resized_from if type(resized_from) is int else config.vocab_size
@@ -284,3 +284,4 @@ def _check_tokenizer(tokenizer: Tokenizer, config: SimpleNamespace, path: Path) 
             f"{path} is not one of our tokenizers: it does not read its own characters one by one; a token of your own "
             "is added by add_tokens(..., special_tokens=True), or the normaliser takes it apart"
         )
+    return tokenizer

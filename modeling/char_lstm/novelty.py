@@ -71,7 +71,7 @@ class NoveltyIndex:
         books = read_part(folder / BOOKS, BookIndex.load) if (folder / BOOKS).exists() else None
         if books and not (folder / FILE).exists():  # a base
             return cls(np.empty(0, np.uint32), books=books)
-        return read_part(folder / FILE, lambda path: cls(**load_file(path), books=books))
+        return read_part(folder / FILE, lambda path: cls(**_checked_arrays(path), books=books))
 
     def longest_matches(self, text: str) -> list[int]:
         """How many characters from each place of `text` on stand verbatim in the training text; 0 if fewer than 8."""
@@ -111,6 +111,13 @@ def _copies(matches: list[int], shortest: int) -> list[tuple[int, int]]:
             reached = start + length
             spans.append((start, reached))
     return spans
+
+
+def _checked_arrays(path: Path) -> dict[str, np.ndarray]:
+    arrays = load_file(path)
+    if (arrays["grams"].dtype, arrays["grams"].ndim) != (np.uint32, 1):
+        raise ValueError("its hashes are no row of 32-bit numbers")
+    return arrays
 
 
 def _hashes(text: str) -> np.ndarray:

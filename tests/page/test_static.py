@@ -122,7 +122,7 @@ def test_a_page_is_there_whole_or_the_older_one_stays(checkpoint, tmp_path, monk
     with pytest.raises(OSError, match="full"):
         make_page(checkpoint, tmp_path / "page")
     assert (tmp_path / "page" / "index.html").read_text(encoding="utf-8") == before
-    assert not (tmp_path / "page" / "unfinished").exists()
+    assert not (tmp_path / "page" / ".unfinished").exists()
 
 
 def test_the_first_load_of_our_own_code_is_at_most_40_kilobytes(checkpoint, tmp_path):

@@ -57,7 +57,8 @@ def build_corpus(
     "item" each is a line of the text, or a document of the dataset, normalised, and none comes twice.
 
     Raises:
-        CorpusError: the input cannot be read or is too short, or `output_dir` cannot be written.
+        CorpusError: the input cannot be read or is too short, or `output_dir` holds something else.
+        WriteError: `output_dir` cannot be written.
     """
     if max_length is not None and max_length < 2:
         raise CorpusError(f"--max_length {max_length}: a row needs at least 2, a newline and a character")
@@ -191,13 +192,10 @@ def pads(rows: Dataset, wanted: bool | None) -> bool:
 @contextmanager
 def corpus_folder(output_dir: Path) -> Iterator[Path]:
     """A folder to fill, which becomes `output_dir` at the end, or goes away if anything fails."""
-    try:
-        if output_dir.exists() and not (output_dir / "dataset_dict.json").exists() and any(output_dir.iterdir()):
-            raise CorpusError(f"{output_dir} holds something other than a corpus; choose another --output_dir")
-        with replaced_folder(output_dir) as folder:
-            yield folder
-    except OSError as error:
-        raise CorpusError(f"cannot write {output_dir}: {error.strerror or error}") from error
+    if output_dir.is_dir() and not (output_dir / "dataset_dict.json").exists() and any(output_dir.iterdir()):
+        raise CorpusError(f"{output_dir} holds something other than a corpus; choose another --output_dir")
+    with replaced_folder(output_dir) as folder:
+        yield folder
 
 
 def save_splits(

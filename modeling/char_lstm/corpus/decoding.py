@@ -1,10 +1,13 @@
 """From the bytes of a file to lines of text, in whatever encoding it is."""
 
 import codecs
+import csv
 import gzip
 import logging
 import re
+import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from io import TextIOWrapper
 from itertools import islice
@@ -38,6 +41,19 @@ CONFIDENT = 0.3  # below, chardet's guess is as good as any
 codecs.register_error("mark_bad", lambda error: (BAD, error.end))  # type: ignore[attr-defined]
 
 
+@contextmanager
+def reading(name: str, *more: type[Exception]) -> Iterator[None]:
+    """Turns what the content of a file raises, and `more`, into a CorpusError that names the file."""
+    try:
+        yield
+    except CorpusError:
+        raise
+    except (EOFError, RecursionError, ValueError, csv.Error, zlib.error, *more) as error:
+        raise CorpusError(f"{name} is broken: {error}") from error
+    except OSError as error:
+        raise CorpusError(f"cannot read {name}: {error.strerror or error}") from error
+
+
 def uncompressed(file: IO[bytes]) -> IO[bytes]:
     """A file that can be read twice, or what was gzipped in it."""
     is_gzip = file.read(2) == b"\x1f\x8b"
@@ -51,20 +67,21 @@ def decoded_lines(file: IO[bytes], name: str, encoding: str | None = None) -> It
     Raises:
         CorpusError: the file holds no text, its encoding is unknown, or most of it is broken in its encoding.
     """
-    encoding = encoding or encoding_of(file, name)
-    file.seek(0)
-    try:
-        text = TextIOWrapper(file, encoding, errors="mark_bad")
-    except LookupError as error:
-        raise CorpusError(f"--encoding {encoding}: no such encoding; cp1252, for example, is Windows's") from error
     characters, bad, lines = 0, 0, []
-    for number, line in enumerate(text, 1):
-        if BAD in line:
-            bad += line.count(BAD)
-            lines.append(str(number))
-            line = line.replace(BAD, "")
-        characters += len(line)
-        yield line.removeprefix("\ufeff") if number == 1 else line
+    with reading(name):
+        encoding = encoding or encoding_of(file, name)
+        file.seek(0)
+        try:
+            text = TextIOWrapper(file, encoding, errors="mark_bad")
+        except LookupError as error:
+            raise CorpusError(f"--encoding {encoding}: no such encoding; cp1252, for example, is Windows's") from error
+        for number, line in enumerate(text, 1):
+            if BAD in line:
+                bad += line.count(BAD)
+                lines.append(str(number))
+                line = line.replace(BAD, "")
+            characters += len(line)
+            yield line.removeprefix("\ufeff") if number == 1 else line
     if bad > characters:
         raise CorpusError(f"{name} is not {encoding}: {bad} characters of it are broken; say its --encoding")
     if bad:

@@ -15,12 +15,12 @@ from urllib.parse import quote
 
 from datasets import IterableDataset, load_dataset
 from huggingface_hub import get_session
-from pyarrow import ArrowInvalid
+from pyarrow import ArrowException
 from pyarrow.parquet import ParquetFile
 
 from ..errors import CorpusError
 from ..tokenization_char_lstm import list_some
-from .decoding import decoded_lines, logger, uncompressed
+from .decoding import decoded_lines, logger, reading, uncompressed
 
 ALICE = "https://www.gutenberg.org/cache/epub/11/pg11.txt"
 READ_AT_ONCE = 16  # documents of a dataset, which may be whole books
@@ -118,17 +118,12 @@ def kind_of(name: str) -> str:
 def read_file(name: str, text_column: str, encoding: str | None) -> Iterator[Document]:
     """The document that a file is, or of a table the documents in it."""
     kind = kind_of(name)
-    try:
-        with uncompressed(open_bytes(name)) as file:
-            content: Any = file if kind == ".parquet" else decoded_lines(file, name, encoding)
-            if kind in TABLES:
-                yield from read_rows(TABLES[kind](content), name, text_column)
-            else:
-                yield Document(name, content)
-    except (ArrowInvalid, csv.Error, json.JSONDecodeError) as error:
-        raise CorpusError(f"{name} is broken: {error}") from error
-    except OSError as error:
-        raise CorpusError(f"cannot read {name}: {error.strerror or error}") from error
+    with reading(name, ArrowException), uncompressed(open_bytes(name)) as file:
+        content: Any = file if kind == ".parquet" else decoded_lines(file, name, encoding)
+        if kind in TABLES:
+            yield from read_rows(TABLES[kind](content), name, text_column)
+        else:
+            yield Document(name, content)
 
 
 def open_bytes(name: str) -> IO[bytes]:
@@ -180,7 +175,12 @@ def read_csv(lines: Iterator[str]) -> csv.DictReader:
 
 
 def read_json_lines(lines: Iterator[str]) -> Iterator[dict]:
-    return (json.loads(line) for line in lines if not line.isspace())
+    """The objects of a file. Raises ValueError at a line that holds something else."""
+    for number, line in enumerate(lines, 1):
+        if not line.isspace():
+            if not isinstance(row := json.loads(line), dict):
+                raise ValueError(f"line {number} is no JSON object")
+            yield row
 
 
 def read_parquet(file: IO[bytes]) -> Iterator[dict]:

@@ -11,13 +11,12 @@ from typing import Any
 
 from accelerate import PartialState
 from datasets import DatasetDict
-from filelock import FileLock, Timeout
 from safetensors.torch import load_model, save_model
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from transformers import TrainerCallback
 
 from ..errors import TrainingError
-from ..files import replaced_folder, write_json
+from ..files import replaced_folder, sole_use, write_json
 from ..paths import local_model
 
 logger = logging.getLogger("train")
@@ -40,21 +39,14 @@ def sole_run(output_dir: Path) -> Iterator[None]:
     """Keeps other runs out of an output folder until this one has ended, however it ends.
 
     Raises:
-        TrainingError: another process is training into it.
+        WriteError: another process is training into it.
     """
     output_dir.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(output_dir / LOCK)
+    busy = f"another process is training into {output_dir}: wait for its end, or choose another --output_dir"
     try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise TrainingError(
-            f"another process is training into {output_dir}: wait for its end, or choose another --output_dir"
-        ) from error
-    try:
-        yield
+        with sole_use(output_dir / LOCK, busy):
+            yield
     finally:
-        (output_dir / LOCK).unlink()
-        lock.release()
         if not any(output_dir.iterdir()):  # the run was refused
             output_dir.rmdir()
 

@@ -22,10 +22,10 @@ from transformers import (
 )
 
 from ..configuration_char_lstm import CharLstmConfig
-from ..corpus.decoding import decoded_lines
+from ..corpus.decoding import decoded_lines, reading
 from ..corpus.sources import read_csv
 from ..errors import CorpusError
-from ..files import replaced_files, write_json
+from ..files import write_json
 from ..loading import load
 from ..modeling_char_lstm import CharLstmForSequenceClassification
 from ..tokenization_char_lstm import build_tokenizer
@@ -47,7 +47,7 @@ def read_phrasings(path: str) -> Phrasings:
     Raises:
         CorpusError: other columns, no row, or one with an empty cell.
     """
-    with open(path, "rb") as file:
+    with reading(path), open(path, "rb") as file:
         rows = read_csv(decoded_lines(file, path))
         if rows.fieldnames != ["text", "intent"]:
             raise CorpusError(f"{path}: its first line must be text,intent")
@@ -145,8 +145,8 @@ def measure(model, tokenizer, known: Phrasings, phrasings: Phrasings, recipe: In
     }
 
 
-def train_classifier(recipe: IntentRecipe) -> dict:
-    """Trains a classifier, leaves it in its output folder with its figures, and returns these."""
+def train_classifier(recipe: IntentRecipe, folder: Path) -> dict:
+    """Trains a classifier, leaves it in `folder` with its figures, and returns these."""
     set_seed(recipe.seed)
     known, unseen = read_splits(recipe)
     model, tokenizer = new_classifier(recipe, known)
@@ -160,8 +160,7 @@ def train_classifier(recipe: IntentRecipe) -> dict:
     )
     trainer.train()
     figures = measure(model.eval(), tokenizer, known, unseen, recipe)
-    with replaced_files(Path(str(recipe.output_dir))) as unfinished:
-        model.save_pretrained(unfinished)
-        tokenizer.save_pretrained(unfinished)
-        write_json(unfinished / "evaluation.json", figures)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    write_json(folder / "evaluation.json", figures)
     return figures

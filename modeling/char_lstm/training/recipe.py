@@ -21,6 +21,7 @@ from .settings import DataSettings, ModelSettings, ReadingSettings, RunSettings,
 
 SIZES = ("cell_type", "embedding_size", "hidden_size", "num_hidden_layers")
 LARGE_ALPHABET = 300  # tokens; one-hot, a model of 300 has 5.1 MB and one of 3000 has 54, embedded 4.1 and 8.3
+DEEPEST = 4  # lists or tables within each other in a recipe
 EMBEDDING_SIZE = 128  # for a large alphabet
 DROPOUTS = ("input_dropout", "hidden_dropout", "output_dropout", "locked_dropout")
 # Where launchers say how many processes they have started.
@@ -103,14 +104,41 @@ def read_recipe(name: str) -> dict[str, Any]:
     packaged = {path.stem: path for path in RECIPES.glob("*.yaml")}
     path = Path(name) if Path(name).exists() else packaged.get(name, Path(name))
     try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        text = path.read_text(encoding="utf-8")
+        _check_flat(text)
+        settings = yaml.safe_load(text) or {}
     except FileNotFoundError:
         names = ", ".join(sorted(packaged))
         raise TrainingError(f"--config {name}: no such file or packaged recipe; choose one of {names}") from None
-    except yaml.YAMLError as error:
-        raise TrainingError(f"{path} is not YAML: {error}") from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise TrainingError(f"{path} cannot be read: {error}") from error
     if not isinstance(settings, dict):
         raise TrainingError(f"{path} should hold lines of `setting: value`")
-    if unknown := settings.keys() - {entry.name for entry in dataclasses.fields(Recipe)}:
+    kinds = {entry.name: str(entry.type) for entry in dataclasses.fields(Recipe)}
+    if unknown := settings.keys() - kinds:
         raise TrainingError(f"{path} has unknown keys: {', '.join(sorted(map(str, unknown)))}")
-    return settings
+    return {name: _as_typed(value, kinds[name], f"{path}: {name}") for name, value in settings.items()}
+
+
+def _check_flat(text: str) -> None:
+    """Raises ValueError at an alias, of which a few stand for gigabytes, and at brackets that would take hours."""
+    depth = 0
+    for event in yaml.parse(text):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if isinstance(event, yaml.AliasEvent) or depth > DEEPEST:
+            raise ValueError("a recipe has no aliases, such as *name, and no lists within lists")
+
+
+def _as_typed(value: Any, kind: str, where: str) -> Any:
+    """A setting as the command line would give it, so that the same parser checks both; lists and tables as they are.
+
+    Raises:
+        TrainingError: a list or a table where there should be one value, or the other way round.
+    """
+    if value is None or (isinstance(value, dict) and "dict" in kind):
+        return value
+    if isinstance(value, list) and "list" in kind and not any(isinstance(part, list | dict) for part in value):
+        return value
+    if isinstance(value, list | dict) or kind.startswith("list"):
+        raise TrainingError(f"{where} should be {'a list, such as [1, 2]' if 'list' in kind else 'one value'}")
+    return str(value)

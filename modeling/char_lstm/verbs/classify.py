@@ -36,14 +36,15 @@ def main(argv: list[str]) -> None:
 def train_intents(argv: list[str]) -> None:
     help_if_asked(argv, INTENT_GROUPS, __doc__)
 
-    from ..files import write_json
+    from ..files import replaced_files, write_json
     from ..hub.cards import intents_card
     from ..training.intents import IntentRecipe, train_classifier
 
     recipe = parse(IntentRecipe, __doc__, argv)
-    figures = train_classifier(recipe)
     output_dir = Path(recipe.output_dir)
-    intents_card(figures, f"{output_dir.name}-char-lstm").save(output_dir / "README.md")
+    with replaced_files(output_dir) as unfinished:
+        figures = train_classifier(recipe, unfinished)
+        intents_card(figures, f"{output_dir.name}-char-lstm").save(unfinished / "README.md")
     if recipe.json:
         write_json(recipe.json, figures)
     print(f"{figures['test_phrasings']} phrasings never seen".ljust(36), "macro-F1  accuracy")

@@ -26,7 +26,7 @@ MUTATIONS = [
     ),
     Mutation(
         "alphabet not checked",
-        "char_lstm.loading:_check_tokenizer",
+        "char_lstm.loading:_checked_tokenizer",
         "if not least <= len(vocabulary) <= config.vocab_size or",
         "if False and",
         "tests/test_loading.py::test_a_disagreement_names_its_file",
@@ -54,7 +54,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a tokenizer that reads no characters let in",
-        "char_lstm.loading:_check_tokenizer",
+        "char_lstm.loading:_checked_tokenizer",
         "if tokenizer.normalizer is None or as_read !=",
         "if tokenizer.normalizer is None and as_read !=",
         "tests/test_loading.py::test_a_disagreement_names_its_file",

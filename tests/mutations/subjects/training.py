@@ -294,8 +294,8 @@ MUTATIONS = [
     ),
     Mutation(
         "two runs share a folder",
-        "char_lstm.training.checkpoints:sole_run",
-        "        lock.acquire(timeout=0)",
+        "char_lstm.files:sole_use",
+        "        holder.acquire(timeout=0)",
         "        pass",
         "tests/training/test_run.py::test_a_folder_that_another_process_trains_into_is_left_alone",
     ),

@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import peft
 import pytest
 import torch
@@ -12,7 +13,7 @@ from transformers import set_seed
 
 from char_lstm import CharLstmForCausalLM, generate_text
 from char_lstm.decoder_char_lstm import CharLstmDecoder
-from char_lstm.torch_decoder_char_lstm import ModelDecoder, as_decoder
+from char_lstm.torch_decoder_char_lstm import ModelDecoder, as_decoder, lay_out
 
 PROMPT, STEPS = "the lamp", 12
 
@@ -244,3 +245,14 @@ class TestAsBuilt:
         assert isinstance(as_decoder(written), ModelDecoder)
         handle.remove()
         assert isinstance(as_decoder(written), CharLstmDecoder)
+
+
+@pytest.mark.parametrize("make", [lay_out, ModelDecoder])
+def test_the_texts_that_go_on_keep_each_its_own_state(model, make):
+    decoder = make(model)
+    whole = decoder.logits(decoder.encode_prompts([[3, 4], [5], [6, 7]]))
+    kept = decoder.select(decoder.encode_prompts([[3, 4], [5], [6, 7]]), np.array([1, 2]))
+    np.testing.assert_allclose(decoder.logits(kept), whole[1:], atol=1e-6)
+    decoder.step(kept, np.array([8, 9]))
+    expected = decoder.logits(decoder.encode_prompts([[5, 8], [6, 7, 9]]))
+    np.testing.assert_allclose(decoder.logits(kept), expected, atol=1e-5)

@@ -68,7 +68,7 @@ def test_without_it_what_could_not_be_checked_is_named(packaged, capsys):
     recorded, unchecked = capsys.readouterr().out.splitlines()
     assert "weights_sha256" in recorded
     assert "sample at temperature 1.0" in recorded
-    assert unchecked.startswith("not checked, as they need --dataset")
+    assert unchecked.startswith("not checked, for want of the corpus (--dataset)")
     assert {"nats_per_char", "nats_per_char_reset", "corpus_sha256"} < set(unchecked.split(": ")[1].split(", "))
 
 
@@ -135,6 +135,9 @@ def test_the_hash_of_a_recipe_is_of_its_settings_and_only_of_those_that_the_run_
 ):
     recipe.write_text(RECIPE.replace("comment", "better comment"))
     cli.run("verify", [str(packaged)])
+    recipe.rename(tmp_path / "moved.yaml")
+    cli.run("verify", [str(packaged)])
+    assert "recipe_sha256" in capsys.readouterr().out.splitlines()[-1]  # among those that were not checked
     recipe.write_text(RECIPE.replace("9", "8"))
     assert "recipe_sha256" in refused(capsys, packaged)
     cli.run("package", ["--run", str(run), "--recipe", str(recipe), "--output_dir", str(tmp_path / "other")])

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,7 +16,7 @@ from safetensors.numpy import load_file
 from ..classifier import trace_intents
 from ..corpus.build import load_corpus
 from ..decoder_char_lstm import expected_shapes
-from ..errors import CheckpointError
+from ..errors import CheckpointError, TrainingError
 from ..files import write_file, write_json
 from ..loading import (
     checkpoint_folder,
@@ -60,8 +61,11 @@ def verify(model_id: str, dataset: str | None = None, rebuilt: str | None = None
     with TemporaryDirectory() as place:
         copy = Path(place) / "model"  # without the record, for which loading would refuse what differs from it
         shutil.copytree(folder, copy, ignore=shutil.ignore_patterns(EVALUATION, ".*"))
-        measured = of_classifier(recorded) if "scores" in recorded else recorded
-        found = (recompute_classifier if "scores" in recorded else recompute)(copy, measured, dataset)
+        if "scores" in recorded:
+            measured = of_classifier(recorded)
+            found = recompute_classifier(copy, dataset)
+        else:
+            measured, found = recorded, recompute(copy, recorded, dataset)
         stated, on_card = card_claims(copy, measured)
     differing = compare(measured | stated, found | on_card)
     if rebuilt:
@@ -78,7 +82,8 @@ def recompute(folder: Path, recorded: dict, dataset: str | None) -> dict[str, An
     found: dict[str, Any] = {"parameters": count_parameters(decoder.config, expected_shapes(decoder.config))}
     found |= {name: hash_files(files) for name, files in recorded_files(folder).items()}
     if "recipe" in recorded:
-        found["recipe_sha256"] = hash_recipe(recorded["recipe"])
+        with suppress(TrainingError):  # it is somebody's own, and elsewhere
+            found["recipe_sha256"] = hash_recipe(recorded["recipe"])
     if dataset:
         from ..training.checkpoints import fingerprint
 
@@ -94,7 +99,7 @@ def of_classifier(recorded: dict) -> dict[str, Any]:
     return own | {name: value for name, value in recorded.items() if name in {"parameters", "test_phrasings", *HASHED}}
 
 
-def recompute_classifier(folder: Path, recorded: dict, dataset: str | None) -> dict[str, Any]:
+def recompute_classifier(folder: Path, dataset: str | None) -> dict[str, Any]:
     """The same of a classifier, whose `dataset` is the file of the test phrasings."""
     decoder, tokenizer, names = load_classifier(folder)
     shapes = classifier_shapes(decoder.config, len(names))
@@ -128,9 +133,8 @@ def card_claims(folder: Path, recorded: dict) -> tuple[dict[str, Any], dict[str,
         stated["hashes on the card"], found["hashes on the card"] = card.text, with_hashes(card.text, recorded)
     samples = SAMPLE.findall(card.text)
     if samples:
-        model = load_decoder(folder)
-        told = (folder,) if is_of_items(folder) else (None,)
-        sheet = (items_sheet if is_of_items(folder) else text_sheet)(*model, *told, int(samples[0][1]))
+        model, seed = load_decoder(folder), int(samples[0][1])
+        sheet = items_sheet(*model, folder, seed) if is_of_items(folder) else text_sheet(*model, None, seed)
         for row, (temperature, _, text) in zip(sheet, samples, strict=True):
             name = f"sample at temperature {temperature} on the card"
             stated[name], found[name] = text, row["text"]
@@ -143,7 +147,7 @@ def compare(recorded: dict[str, Any], found: dict[str, Any]) -> list[str]:
     differing = [name for name in checked if not is_same(recorded[name], found[name])]
     print(f"as recorded: {', '.join(name for name in checked if name not in differing) or 'nothing'}")
     if unchecked := [name for name in recorded if name not in found and name not in NAMES]:
-        print(f"not checked, as they need --dataset, the corpus of the model: {', '.join(unchecked)}")
+        print(f"not checked, for want of the corpus (--dataset) or the recipe: {', '.join(unchecked)}")
     for name in differing:
         print(f"differs: {name}: recorded {shown(recorded[name])}, found {shown(found[name])}")
     return differing

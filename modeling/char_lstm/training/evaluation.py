@@ -2,10 +2,12 @@
 
 import hashlib
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 from datasets import Dataset
 
+from .. import scoring
 from ..corpus.build import load_corpus
 from ..decoder_char_lstm import CharLstmDecoder, expected_shapes
 from ..errors import CorpusError
@@ -20,10 +22,7 @@ SHORT = 20_000  # characters, which numpy has scored before torch is imported
 def evaluate(model, tokenizer, split: Dataset, *, adapt: bool = False) -> dict:
     """The figures of one split, by a torch model or a decoder; with `adapt` also those with a memory of the text read
     so far."""
-    if isinstance(model, CharLstmDecoder):
-        from ..scoring import score_carried, score_reset
-    else:
-        from .torch_scoring import score_carried, score_reset  # type: ignore[assignment]  # of another kind of model
+    score_carried, score_reset = scorers(model)
     backend = getattr(tokenizer, "backend_tokenizer", tokenizer)
     texts = list(split["text"])
     normalise(tokenizer, "".join(texts))  # warns, once for the whole split, of characters that the model lacks
@@ -50,6 +49,15 @@ def evaluate(model, tokenizer, split: Dataset, *, adapt: bool = False) -> dict:
         **({"nats_per_item": nats / len(rows)} if end else {}),
         "text_sha256": hashlib.sha256("".join(texts).encode()).hexdigest(),
     }
+
+
+def scorers(model) -> tuple[Callable, Callable]:
+    """What scores a text through which a model carries its state, and rows that each start afresh."""
+    if isinstance(model, CharLstmDecoder):
+        return scoring.score_carried, scoring.score_reset
+    from . import torch_scoring
+
+    return torch_scoring.score_carried, torch_scoring.score_reset
 
 
 def evaluate_folder(

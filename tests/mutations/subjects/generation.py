@@ -30,7 +30,7 @@ MUTATIONS = [
         "char_lstm.decoder_char_lstm:CharLstmDecoder.select",
         "(buffers.output[rows], buffers.cell_state[rows])",
         "(buffers.output[: len(rows)], buffers.cell_state[: len(rows)])",
-        "tests/test_items.py::test_the_text_of_a_model_of_items_stops_at_its_end",
+        "tests/test_torch_decoder.py::test_the_texts_that_go_on_keep_each_its_own_state",
     ),
     Mutation(
         "unique items may be those of the training set",

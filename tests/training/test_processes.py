@@ -148,7 +148,8 @@ def test_a_run_goes_on_with_more_and_with_fewer_processes_from_its_last_whole_ep
             assert after.get(key) == pytest.approx(before.get(key), abs=bound)
 
 
-# Trains as `char-lstm train` does, and keeps what each process has in the end.
+# Trains as `char-lstm train` does and keeps what each process has in the end. Its first argument is "launched", or the
+# variables that are to tell each of two processes its rank, its rank on this machine, and how many there are.
 EACH_KEEPS_ITS_OWN = """
 import os, sys
 import torch
@@ -156,41 +157,39 @@ from safetensors.torch import save_file
 from char_lstm.training.run import train
 from char_lstm.verbs.train import read_command
 
-def work(rank=0, connected=False):
-    if connected:
-        os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
+def work(rank, names):
+    os.environ |= dict(zip(names, [str(rank), str(rank), "2"]))
+    if "RANK" in names:
         os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29511"}
     trainer = train(read_command(sys.argv[2:]))
     save_file(trainer.model.state_dict(), f"rank_{trainer.args.process_index}.safetensors")
 
 if __name__ == "__main__":
-    if "spawned" in sys.argv[1]:
-        torch.multiprocessing.spawn(work, args=(sys.argv[1] == "spawned, connected",), nprocs=2)
+    if sys.argv[1] == "launched":
+        work(0, [])
     else:
-        work()
+        torch.multiprocessing.spawn(work, args=(sys.argv[1].split(),), nprocs=2)
 """
 ACCELERATE = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "2", "--num_machines", "1"]
 ACCELERATE += ["--mixed_precision", "no", "--dynamo_backend", "no"]
-PYTHON = [sys.executable]
-LAUNCHES = {  # how a command begins, what the environment says, how many processes make the model or what they say
-    "torchrun": (TORCHRUN, {}, 2),
-    "accelerate": ([*ACCELERATE, "--multi_gpu"], {}, 2),
-    "accelerate, on a CPU": ([*ACCELERATE, "--cpu"], {}, 1),
-    "spawned, connected": (PYTHON, {}, 2),
-    "spawned": (PYTHON, {}, "another process is training into"),
-    "srun": (PYTHON, {"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "1"}, "but they are not connected"),
-    "mpirun": (PYTHON, {"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "1"}, "but they are not connected"),
+SPAWN = [sys.executable]
+LAUNCHES = {  # how a command begins, the script's first argument, how many processes make the model or what they say
+    "torchrun": (TORCHRUN, "launched", 2),
+    "accelerate": ([*ACCELERATE, "--multi_gpu"], "launched", 2),
+    "accelerate on a CPU": ([*ACCELERATE, "--cpu"], "launched", 1),
+    "mp.spawn": (SPAWN, "RANK LOCAL_RANK WORLD_SIZE", 2),
+    "mp.spawn without variables": (SPAWN, "", "another process is training into"),
+    "srun": (SPAWN, "SLURM_PROCID SLURM_LOCALID SLURM_STEP_NUM_TASKS", "but they are not connected"),
+    "mpirun": (SPAWN, "OMPI_COMM_WORLD_RANK OMPI_COMM_WORLD_LOCAL_RANK OMPI_COMM_WORLD_SIZE", "MASTER_ADDR"),
 }
 
 
 @pytest.mark.parametrize("way", LAUNCHES)
 def test_however_several_processes_are_started_they_train_one_model_or_say_why_not(home, corpus, way):
-    launcher, variables, outcome = LAUNCHES[way]
+    launcher, told, outcome = LAUNCHES[way]
     (home / "each.py").write_text(EACH_KEEPS_ITS_OWN)
-    run = [*STEPS, *TWO_OF_8, "--max_steps", "3", "--dataset", str(corpus), "--output_dir", "run"]
-    command = [*launcher, "each.py", way, *run]
-    environment = os.environ | {"HOME": str(home)} | variables
-    done = subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, timeout=600)
+    command = [*launcher, "each.py", told, *STEPS, *TWO_OF_8, "--dataset", str(corpus), "--output_dir", "run"]
+    done = subprocess.run(command, cwd=home, capture_output=True, text=True, timeout=600)
     ranks = [load_file(path) for path in sorted(home.glob("rank_*.safetensors"))]
     if isinstance(outcome, str):
         assert done.returncode
@@ -199,6 +198,5 @@ def test_however_several_processes_are_started_they_train_one_model_or_say_why_n
         return
     assert done.returncode == 0, done.stderr
     assert len(ranks) == outcome
-    model = load_file(home / "run" / "model.safetensors")
-    for name, weight in model.items():
+    for name, weight in load_file(home / "run" / "model.safetensors").items():
         assert all(torch.equal(rank[name], weight) for rank in ranks), name

@@ -30,7 +30,7 @@ BEST = ("best_metric", "best_global_step", "best_model_checkpoint")  # in it
 UNRECORDED = {  # settings that another machine may have otherwise
     *("output_dir", "logging_dir", "run_name", "disable_tqdm", "report_to", "resume_from_checkpoint", "config"),
     *("suggest_base", "push_to_hub", "hub_model_id", "hub_private_repo", "tf32", "dataloader_pin_memory", "use_cpu"),
-    "processes",
+    "processes",  # in older records
 }
 
 

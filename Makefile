@@ -58,8 +58,8 @@ space: setup  ## the Space, on http://127.0.0.1:7860; MODEL_ID=runs/mine make sp
 page: setup  ## the model in the browser, no server: make page MODEL_ID=runs/mine PAGE=docs/page [ARGS=--single_file]
 	@$(BIN)/char-lstm page $(if $(MODEL_ID),--model "$(MODEL_ID)") --output "$(PAGE)" $(ARGS)
 
-test: setup  ## the fast tests, in two processes and random order: ARGS="--randomly-seed N" repeats an order
-	@$(BIN)/python -m pytest --numprocesses 2 $(ARGS)
+test: setup  ## the fast tests, in two processes
+	@$(BIN)/python -m pytest --numprocesses 2 --quiet -p no:randomly $(ARGS)
 
 faults: setup  ## each call that changes the disk fails once, in every verb; ARGS="--sample 9" tries a few
 	@$(BIN)/python tests/faults/run.py --json scripts/results/faults.json $(ARGS)

@@ -14,6 +14,7 @@ import os
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when numpy is imported: texts run side by side instead
 
 import threading
+from collections.abc import Iterable
 from inspect import getdoc
 from pathlib import Path
 
@@ -23,22 +24,18 @@ if os.environ.get("SPACES_ZERO_GPU"):
     spaces.GPU(lambda: None)  # that hardware starts no app without such a function; everything here runs on the CPU
 
 import gradio as gr
-from starlette.middleware import Middleware
-from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
+import limits
 import models
 import reading
 import sheets
 import writing
 from char_lstm.inspection.page import LONGEST
 from char_lstm.loading import CheckpointError
+from limits import PLACES, SERVING
 from theme import THEME
 from writing import CHARACTERS
 
-PLACES = 2  # texts that are written at the same time; the others wait in a queue
-QUEUE = 100
-SESSIONS = 2 * QUEUE  # that are remembered; each keeps what it sent last
-LARGEST_REQUEST = 100_000  # bytes: the longest text, escaped, and what the page sends along
 FIRST_SEED = 7  # of the text that the page opens with
 WRITE_LABEL = "Write {} characters"
 PROMPTS = ["Alice was", "“Off with her", "the white rabbit", "Why is a raven like", "once upon a midnight"]
@@ -47,12 +44,6 @@ HIDDEN = {"api_visibility": "private", "show_progress": "hidden"}
 WRITING = {"concurrency_limit": PLACES, "concurrency_id": "writing", "show_progress": "hidden"}
 READING = {"concurrency_limit": PLACES, "concurrency_id": "reading", **HIDDEN}
 LOOKS = {"theme": THEME, "css_paths": Path(__file__).with_name("page.css"), "footer_links": ["api"]}
-SERVING = {
-    "ssr_mode": False,
-    "show_error": True,  # gradio itself refuses values of a wrong type; without this, the visitor is not told why
-    "state_session_capacity": SESSIONS,
-    "app_kwargs": {"middleware": [Middleware(RequestBodyLimitMiddleware, max_body_size=LARGEST_REQUEST)]},
-}
 FROM_LINK = f"""(...values) => {{
   const link = new URLSearchParams(location.search);
   return {list(writing.FIELDS)}.map((name, index) => {{
@@ -155,8 +146,10 @@ def write_part(demo: gr.Blocks, first: str, done: writing.Run) -> gr.HTML:
             model = model_radio()
             temperature, top_k, top_p, seed, length = settings_accordion()
             gr.Examples(examples_of(first), prompt, label="Examples")
-    shown = sheets.new_component("inspector", ANSWER, reading.ANSWERS, elem_id="inside", label="Inspection")
     run, drawn, link = gr.State(None), gr.Number(precision=0, visible=False, label="Seed"), gr.Textbox(visible=False)
+    if models.is_packaged(models.DEFAULT) and set(models.PAIR) <= models.MODELS.keys():
+        pair_part(run, done)
+    shown = sheets.new_component("inspector", ANSWER, reading.ANSWERS, elem_id="inside", label="Inspection")
 
     asked = [prompt, model, temperature, top_k, top_p]
     begin = {"fn": sheets.begin_text, "inputs": [prompt, model, seed, length, run], "outputs": [sheet, drawn, run]}
@@ -186,6 +179,28 @@ def own_part(shown: gr.HTML) -> None:
     gr.api(**endpoint(reading.inspect), concurrency_limit=1, concurrency_id="inspecting")
 
 
+def pair_part(run: gr.State, done: writing.Run) -> None:
+    """The text that stands above, written again from its seed by the two models of PAIR, beside each other."""
+    start = gr.Button("Compare: the same seed after one book, and after many", elem_id="compare")
+    with gr.Row(visible=False, equal_height=True, elem_id="pair") as row:
+        two = sheets_beside(titles := {models.title_of(name): name for name in models.PAIR})
+
+    def begin_pair(run: writing.Run | None) -> list:
+        prompt = asked_for(run)["prompt"]  # a row that was not there has lost its headings
+        blank = [sheets.blank_sheet(prompt, name) | {"heading": heading(words, name)} for words, name in titles.items()]
+        return [gr.update(visible=True), *blank]
+
+    def write_pair(run: writing.Run | None):
+        yield from writing.side_by_side(models.PAIR, **{k: v for k, v in asked_for(run).items() if k != "model"})
+
+    def asked_for(run: writing.Run | None) -> dict:
+        return run.asked if run and run.asked else done.asked
+
+    blank = start.click(begin_pair, run, [row, *two], concurrency_limit=None, **HIDDEN)
+    written = blank.success(write_pair, run, two, **WRITING | HIDDEN)
+    mark_when(written, two, models.PAIR)
+
+
 def cells_part() -> None:
     """The three cells side by side."""
     with gr.Row(equal_height=True):
@@ -195,11 +210,9 @@ def cells_part() -> None:
                 boxes.append(box())
     prompt, temperature, seed = boxes
     start = gr.Button(f"Write {CHARACTERS} characters with each", variant="primary")
-    drawn, three = gr.Number(precision=0, visible=False, label="Seed"), []
-    with gr.Row():
-        for cell, name in models.CELLS.items():
-            with gr.Column(min_width=280):
-                three.append(sheets.new_sheet(cell, heading=heading(cell, name)))
+    drawn = gr.Number(precision=0, visible=False, label="Seed")
+    with gr.Row(equal_height=True):
+        three = sheets_beside(models.CELLS)
 
     def begin_texts(prompt: str, seed: int | None) -> list:
         writing.check_request(prompt, seed, CHARACTERS)
@@ -208,14 +221,28 @@ def cells_part() -> None:
     blank = start.click(begin_texts, [prompt, seed], [*three, drawn], concurrency_limit=None, **HIDDEN)
     inputs = [prompt, temperature, drawn]
     written = blank.success(**endpoint(writing.compare), inputs=inputs, outputs=three, **WRITING)
-    for sheet, model in zip(three, models.CELLS.values(), strict=True):
-        written.then(lambda text, model=model: sheets.mark_copies(text, model), sheet, sheet, queue=False, **HIDDEN)
+    mark_when(written, three, models.CELLS.values())
 
 
-def heading(cell: str, name: str) -> str:
-    """A cell, and how well it predicts the part of the book that was held out."""
+def sheets_beside(names: dict[str, str]) -> list[gr.HTML]:
+    """A sheet for each of some models, beside each other, or below where it is narrow."""
+    beside = []
+    for words, name in names.items():
+        with gr.Column(min_width=280):
+            beside.append(sheets.new_sheet(words, heading=heading(words, name)))
+    return beside
+
+
+def heading(words: str, name: str) -> str:
+    """A model, and how well it predicts the part of the book that was held out."""
     figures = models.figures_of(name)
-    return f"{cell}: {figures['parameters']:,} weights, {figures['nats_per_char']:.2f} nats per character"
+    return f"{words}: {figures['parameters']:,} weights, {figures['nats_per_char']:.2f} nats per character"
+
+
+def mark_when(written, beside: list[gr.HTML], names: Iterable[str]) -> None:
+    """Marks what is copied on each sheet, once all are written."""
+    for sheet, model in zip(beside, names, strict=True):
+        written.then(lambda text, model=model: sheets.mark_copies(text, model), sheet, sheet, queue=False, **HIDDEN)
 
 
 def broken_page(reason: str) -> gr.Blocks:
@@ -232,7 +259,7 @@ def build() -> gr.Blocks:
         first = written_first()
     except (CheckpointError, OSError) as error:
         return broken_page(str(error))
-    with gr.Blocks(title="char-lstm: 500 characters", analytics_enabled=False) as demo:
+    with limits.Page(title="char-lstm: 500 characters", analytics_enabled=False) as demo:
         gr.Markdown(
             "# Five hundred characters, one at a time\n\nA small recurrent network guesses the next character, draws "
             "one, and reads it back. Let it write, see what it has memorised, and look inside while it reads.",
@@ -244,7 +271,7 @@ def build() -> gr.Blocks:
         if set(models.CELLS.values()) <= models.MODELS.keys():
             with gr.Accordion("More: three kinds of cells write", open=False):
                 cells_part()
-    return demo.queue(max_size=QUEUE)
+    return limits.queued(demo)
 
 
 def main(demo: gr.Blocks) -> None:

@@ -17,6 +17,7 @@ from char_lstm.page.static import TITLES
 from char_lstm.paths import PRETRAINED
 
 CELLS = {"RNN": "alice_rnn", "GRU": "alice_gru", "LSTM": "alice"}
+PAIR = ("alice", "alice_english")  # of one book, and of the same book after others
 
 
 def available_models() -> dict[str, str]:

@@ -1,9 +1,12 @@
 """Looking inside a model while it reads a text."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache, lru_cache
 
 import gradio as gr
+from starlette.exceptions import HTTPException
 
 import models
 from char_lstm import normalise
@@ -43,10 +46,10 @@ def read_own(text: str, model: str) -> str:
     return json.dumps(data_of(text, model, whole=False))
 
 
-def read_written(text: str, run: Run):
+def read_written(text: str, run: Run | None):
     """The record of what was written, as much as can be shown, by the model that wrote it; of a list, its first item.
     Nothing changes where there is no text, or another has been started."""
-    if not (text and run.ended.is_set()):
+    if not (text and run and run.ended.is_set()):
         return gr.skip()
     model, settings = run.asked["model"], {name: run.asked[name] for name in ("temperature", "top_k", "top_p")}
     if run.items:
@@ -76,11 +79,11 @@ def connectivity(asked: dict) -> dict:
     Args:
         asked: the `model`, the `text` that it read and the `position` in it.
     """
-    model, text = asked["model"], str(asked["text"]).removesuffix(END_OF_ITEM)
-    models.check_model(model)
-    if len(text) > LONGEST:
-        raise models.visible_error(f"The text has {len(text)} characters; the limit is {LONGEST}.")
-    return connectivity_rows(seen_by(model, text), [int(asked["position"])])[0]
+    with refusing():
+        models.check_model(asked["model"])
+        seen = seen_by(asked["model"], asked["text"].removesuffix(END_OF_ITEM)[:LONGEST])
+        position = range(len(seen.chars))[asked["position"]]
+    return connectivity_rows(seen, [position])[0]
 
 
 def differences(asked: dict) -> dict:
@@ -91,10 +94,20 @@ def differences(asked: dict) -> dict:
     """
     from char_lstm.inspection.differences import compare_memories  # imports torch
 
-    model, text = asked["model"], str(asked["text"]).removesuffix(END_OF_ITEM)[:LONGEST]
-    models.check_model(model)
-    names = [name for name in dict.fromkeys([model, *models.CELLS.values()]) if name in models.MODELS]
+    with refusing():
+        models.check_model(asked["model"])
+        text = asked["text"].removesuffix(END_OF_ITEM)[:LONGEST]
+    names = [name for name in dict.fromkeys([asked["model"], *models.CELLS.values()]) if name in models.MODELS]
     return compare_memories({models.title_of(name): models.model_of(name) for name in names}, text)
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Turns what a malformed request raises into an answer of status 422."""
+    try:
+        yield
+    except (gr.Error, KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
+        raise HTTPException(422, "Wanted: the name of a model, the text that it read, a position in it.") from error
 
 
 ANSWERS = [connectivity, differences]

@@ -57,10 +57,10 @@ def begin_text(prompt: str, model: str, seed: int | None, length: int | None, ru
     return blank_sheet(prompt, model), seed_or_drawn(seed), Run()
 
 
-def end_text(text: str, run: Run) -> tuple[dict, str]:
+def end_text(text: str, run: Run | None) -> tuple[dict, str]:
     """An update that marks what is known in a text or a list and says what there is to say of it, and the link to what
     was written; neither if another has been started in the meantime."""
-    if not (text and run.ended.is_set()):
+    if not (text and run and run.ended.is_set()):
         return gr.skip(), gr.skip()
     model, wanted, said = run.asked["model"], run.asked["max_new_tokens"], []
     if run.items:

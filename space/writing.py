@@ -1,8 +1,9 @@
 """Continuing a prompt, with one model or with three at once; the text is streamed as it grows."""
 
+import math
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import accumulate, islice
 
 import models
@@ -14,7 +15,7 @@ LONGEST_PROMPT = 1000
 LARGEST_SEED = 2**32 - 1
 FIELDS = ("prompt", "model", "temperature", "top_k", "top_p", "seed", "max_new_tokens")  # in a link to a text
 ITEMS = 20  # that a model of items writes, one a line
-UPDATE = 10  # characters in an update: one at a time would be slower than the model
+UPDATES = 50  # of a text, at most: one a character would be slower than the model
 PATIENCE = 2  # seconds for a stopped text to end
 
 
@@ -60,7 +61,8 @@ def growing_text(model: str, prompt: str | None, run: Run, **settings) -> Iterat
                 run.items.append(item)  # once it is shown
         else:
             characters = stream_text(*models.decoder_of(model), prompt, **settings)
-            pieces = iter(lambda: "".join(islice(characters, UPDATE)), "")
+            step = math.ceil(settings["max_new_tokens"] / UPDATES)
+            pieces = iter(lambda: "".join(islice(characters, step)), "")
             yield from accumulate(pieces)
     except ValueError as error:
         raise models.visible_error(error) from error
@@ -110,7 +112,12 @@ def compare(prompt: str = "", temperature: float | None = None, seed: int | None
         seed: 0 to 4294967295, shared by all three. None draws one.
     """
     settings = {"temperature": temperature, "seed": seed_or_drawn(seed), "max_new_tokens": CHARACTERS}
-    texts = (growing_text(model, prompt, Run(), **settings) for model in models.CELLS.values())
+    yield from side_by_side(models.CELLS.values(), prompt, **settings)
+
+
+def side_by_side(names: Iterable[str], prompt: str, **settings) -> Iterator[list[str]]:
+    """The texts of several models so far, which grow together."""
+    texts = (growing_text(model, prompt, Run(), **settings) for model in names)
     yield from map(list, zip(*texts, strict=True))
 
 

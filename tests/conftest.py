@@ -9,18 +9,20 @@ from pathlib import Path
 
 import pytest
 
-KEPT = "PATH|PYTHONPATH|VIRTUAL_ENV|LD_LIBRARY_PATH|TMPDIR|RUN_SLOW|(CUDA|NVIDIA|PYTEST)_.*"
+KEPT = "PATH|PYTHONPATH|VIRTUAL_ENV|LD_LIBRARY_PATH|TMPDIR|RUN_SLOW|(CUDA|NVIDIA|PIP|PYTEST)_.*"
 CLEAN = "PYTEST_CHAR_LSTM_HOME"
 
 
 def clean_environment() -> None:
-    """Leaves of the person's variables what finds programs and devices, and puts an empty home in the place of theirs.
+    """Leaves of the person's variables what finds programs, devices and packages, and puts an empty home in the place of
+    theirs.
 
     It runs before any library is imported, and holds for all processes that tests start.
     """
     for name in os.environ:
         if not re.fullmatch(KEPT, name):
             del os.environ[name]
+    os.environ.setdefault("PIP_CONFIG_FILE", os.path.expanduser("~/.config/pip/pip.conf"))
     home = tempfile.mkdtemp(prefix="char_lstm_home_")
     atexit.register(shutil.rmtree, home, ignore_errors=True)
     os.environ |= {CLEAN: home, "HOME": home, "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1"}

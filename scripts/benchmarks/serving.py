@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 import httpx
 from gradio_client import Client
@@ -30,15 +31,13 @@ gr.Interface(lambda text: text, "text", "text", api_name="generate").launch()
 
 
 @contextmanager
-def served(*command: str) -> Iterator[tuple[subprocess.Popen, str]]:
-    """A process that serves a page, and the page's address."""
+def served(*command: str, log: int | IO = subprocess.DEVNULL) -> Iterator[tuple[subprocess.Popen, str]]:
+    """A process that serves a page and says what it has to say to `log`, and the page's address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     environment = os.environ | {"GRADIO_SERVER_PORT": str(port), "GRADIO_ANALYTICS_ENABLED": "False"}
-    process = subprocess.Popen(
-        [sys.executable, *command], cwd=CHECKOUT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    process = subprocess.Popen([sys.executable, *command], cwd=CHECKOUT, env=environment, stdout=log, stderr=log)
     try:
         yield process, f"http://127.0.0.1:{port}/"
     finally:

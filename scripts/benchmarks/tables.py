@@ -119,6 +119,11 @@ def generation_table() -> str:
     return f"{figures_table('generation')}\n\n500 characters take {milliseconds:.0f} ms on one thread."
 
 
+def abuse_table() -> str:
+    """What malformed requests leave behind in the Space."""
+    return f"{figures_table('abuse')}\n\nTraces in the log: {results_of('abuse')['traces']}."
+
+
 def memory_table() -> str:
     """What a training step holds, by the size of the model and the length of its rows."""
     results, rows = results_of("memory"), []
@@ -296,6 +301,7 @@ TABLES = {
     "vanishing": vanishing_table,
     "cells": cells_table,
     "generation": generation_table,
+    "abuse": abuse_table,
     "memory": memory_table,
     "quality": quality_table,
     "adaptation": adaptation_table,

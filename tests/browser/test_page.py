@@ -3,7 +3,7 @@
 import re
 import threading
 from types import SimpleNamespace
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
@@ -87,7 +87,38 @@ def look_inside(page):
 def three_cells(page):
     page.get_by_role("button", name="More: three kinds of cells").click()
     page.get_by_role("button", name="with each").click()
-    page.wait_for_function("[...document.querySelectorAll('.sheet .count')].filter(c => c.textContent).length === 4")
+    page.wait_for_function("[...document.querySelectorAll('.sheet .count')].filter(c => c.textContent).length >= 4")
+
+
+def compare(page) -> list:
+    """The two sheets beside each other, once both are written and marked."""
+    page.locator("#compare").click()
+    page.wait_for_function("[...document.querySelectorAll('#pair .verdict')].filter(v => !v.hidden).length === 2")
+    return page.locator("#pair .sheet").all()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_one_seed_is_written_after_one_book_and_after_many_beside_each_other(visit, width):
+    from char_lstm import generate_text, load_decoder
+
+    page = visit(width)
+    text = write(page)
+    page.wait_for_function("location.search")
+    asked = {name: value for name, (value,) in parse_qs(urlsplit(page.url).query).items()}
+    page.get_by_label("Begin with").first.fill("another prompt, not asked for yet")
+    one, other = compare(page)
+    assert one.locator(".text").text_content() == text
+    many = load_decoder(ALICE.parent / "alice_english")
+    wanted = generate_text(*many, "Alice was", seed=int(asked["seed"]), temperature=float(asked["temperature"]))
+    assert other.locator(".text").text_content() == wanted
+    for sheet in (one, other):
+        assert re.search(r"\d nats per character", sheet.locator(".heading").text_content())
+        assert "% new" in sheet.locator(".verdict").text_content()
+    left, right = one.bounding_box(), other.bounding_box()
+    if width == "desk":
+        assert (left["y"], left["x"] + left["width"] <= right["x"]) == (right["y"], True)
+    else:
+        assert (left["x"], left["y"] + left["height"] <= right["y"]) == (right["x"], True)
 
 
 def test_500_characters_stream_in_and_what_appears_in_the_book_is_marked(visit):
@@ -252,6 +283,7 @@ def test_nothing_is_wider_than_a_phone(visit):
     assert page.evaluate(is_narrow)
     look_inside(page)
     assert page.evaluate(is_narrow)
+    compare(page)
     three_cells(page)
     assert page.evaluate(is_narrow)
     assert all(sheet.bounding_box()["width"] >= 300 for sheet in page.locator(".sheet:visible").all())
@@ -297,6 +329,7 @@ def test_axe_finds_nothing_serious(visit, theme):
     check()
     look_inside(page)
     check()
+    compare(page)
     three_cells(page)
     check()
 

@@ -1,6 +1,7 @@
 """What publishing promises: all or nothing on each repository, twice is once, and every fault ends in one sentence."""
 
 import ast
+import json
 import os
 import re
 import subprocess
@@ -16,6 +17,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from char_lstm import generate_text, load
 from char_lstm.corpus.build import build_corpus
 from char_lstm.hub.arguments import PublishArguments
+from char_lstm.hub.assemble import notebook_for
 from char_lstm.hub.cards import dataset_card
 from char_lstm.items import save_items
 from char_lstm.loading import NEEDED
@@ -80,6 +82,20 @@ class TestPublishing:
         assert command() == 0
         for name in CODE:
             assert hub.read(hub.repos[MODEL].head.files[name]) == (PACKAGE / name).read_bytes()
+
+    def test_the_lecture_travels_with_the_model_and_loads_it_from_there(self, command, hub):
+        command()
+        files = hub.repos[MODEL].head.files
+        lecture = json.loads(hub.read(files["notebook.ipynb"]))
+        code = [cell for cell in lecture["cells"] if cell["cell_type"] == "code"]
+        assert 'MODEL, REVISION = "user/tiny", "v1"' in "".join(code[0]["source"])
+        assert not any(cell["outputs"] for cell in code), "those of another model"
+        card = hub.read(files["README.md"]).decode()
+        assert "colab.research.google.com/#fileId=https%3A//huggingface.co/user/tiny/blob/main/notebook.ipynb" in card
+
+    def test_the_packaged_alice_keeps_the_outputs_of_her_lecture(self):
+        lecture = json.loads(notebook_for(PublishArguments(model=str(ALICE), repo_id="user/alice")))
+        assert any(cell["outputs"] for cell in lecture["cells"] if cell["cell_type"] == "code")
 
     @pytest.mark.parametrize("name", ["base_model", "new_version"])
     def test_the_card_names_the_base_and_the_successor_that_were_published_before(self, command, hub, name):
@@ -201,6 +217,27 @@ def test_what_was_published_is_what_comes_back(command, hub, packaged, corpus, s
         assert rows[name].to_dict() == split.to_dict()
     assert (tmp_path / "writes" / "app.py").read_text() == APP
     assert (tmp_path / "writes" / "char_lstm" / "loading.py").exists()
+
+
+LECTURE = """
+import json, sys
+import matplotlib
+from huggingface_hub import hf_hub_download
+
+matplotlib.use("Agg")
+names = {}
+for cell in json.load(open(hf_hub_download("user/tiny", "notebook.ipynb", revision="v1"), encoding="utf-8"))["cells"]:
+    if cell["cell_type"] == "code":
+        exec("".join(line for line in cell["source"] if not line.startswith("%pip")), names)
+assert "char_lstm" not in sys.modules
+print(len(names["written"]))
+"""
+
+
+@pytest.mark.slow
+def test_the_lecture_on_a_published_model_runs_from_top_to_bottom(command, hub, tmp_path):
+    command()
+    assert elsewhere(hub, tmp_path, sys.executable, "-c", LECTURE).split()[-1] == "500"
 
 
 @pytest.mark.slow

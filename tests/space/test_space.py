@@ -3,13 +3,14 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
 import tomllib
 from contextlib import suppress
 from itertools import pairwise
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 import gradio as gr
 import httpx
@@ -20,6 +21,7 @@ from gradio_client.exceptions import AppError
 from packaging.requirements import Requirement
 
 import app
+import limits
 import models
 import reading
 import sheets
@@ -80,7 +82,7 @@ class TestWriting:
 
     def test_the_text_streams_in(self, client):
         so_far = list(client.submit(seed=7, api_name="/generate"))
-        assert len(so_far) == 500 / writing.UPDATE
+        assert len(so_far) == writing.UPDATES
         assert all(after.startswith(before) for before, after in pairwise(so_far))
 
     def test_twenty_at_once_get_each_their_own_text(self, client, alice):
@@ -141,9 +143,12 @@ class TestLimits:
             ("/inspect", {"text": 7}, "the text holds no character that the model knows"),
         ],
     )
-    def test_a_value_of_a_wrong_type_is_named(self, client, endpoint, given, says):
+    def test_a_value_of_a_wrong_type_is_named_and_leaves_no_trace_in_the_log(
+        self, client, capsys, endpoint, given, says
+    ):
         with pytest.raises((AppError, ValueError), match=f"(?s){says}"):
             client.predict(**given, api_name=endpoint)
+        assert "Traceback" not in "".join(capsys.readouterr())
 
     def test_a_request_that_weighs_too_much_is_refused_unread(self, url):
         def status(characters: int) -> int:
@@ -151,10 +156,78 @@ class TestLimits:
                 return httpx.post(f"{url}gradio_api/call/generate", json={"data": ["a" * characters]}).status_code
             return 413
 
-        assert (status(app.LARGEST_REQUEST - 100), status(app.LARGEST_REQUEST)) == (200, 413)
+        assert (status(limits.LARGEST_REQUEST - 100), status(limits.LARGEST_REQUEST)) == (200, 413)
 
-    def test_few_sessions_are_remembered(self, launched):
-        assert launched[0].state_holder.capacity == app.SESSIONS
+    def test_few_sessions_are_remembered_and_few_streams_that_nobody_reads(self, launched):
+        assert launched[0].state_holder.capacity == limits.SESSIONS
+        streams = launched[0].get_blocks()._queue.pending_messages_per_session
+        assert streams.max_size == limits.SESSIONS
+
+    def test_the_page_on_the_service_says_what_is_kept(self):
+        words = " ".join((ROOT / "docs/works-with.md").read_text(encoding="utf-8").split())
+        assert f"more than {limits.LARGEST_REQUEST // 1000} KB is not read. {limits.SESSIONS} sessions" in words
+        assert f"{limits.SESSIONS} streams that nobody reads, each a text in at most {writing.UPDATES} updates" in words
+        assert f"{limits.QUEUE} requests wait" in words
+
+    def test_the_longest_text_comes_in_as_few_updates_as_any(self, client):
+        assert len(list(client.submit(max_new_tokens=5000, api_name="/generate"))) == writing.UPDATES
+
+    @pytest.mark.parametrize(
+        ("path", "sent", "says"),
+        [
+            ("call/generate", '{"data": [NaN]}', "not JSON"),
+            ("call/generate", '{"data": [1e999]}', "not JSON"),
+            ("reset", r'{"data": ["\ud800"]}', "not JSON"),
+            ("call/generate", f'{{"data": [{"1" * 5000}]}}', "not JSON"),
+            ("call/generate", "[" * 50_000, "not JSON"),
+            ("call/nothing", '{"data": []}', "no function nothing"),
+            ("queue/join", '{"data": [], "fn_index": 999, "session_hash": "a"}', "no function of this number"),
+            ("queue/join", '{"data": [], "fn_index": [1], "session_hash": "a"}', "no function of this number"),
+            ("component_server", '{"component_id": 9999}', "no component"),
+        ],
+    )
+    def test_what_gradio_would_stumble_over_is_refused_before(self, url, path, sent, says):
+        for kind in ("application/json", "application/json; charset=utf-8", "text/plain"):
+            answer = httpx.post(f"{url}gradio_api/{path}", content=sent, headers={"Content-Type": kind})
+            assert (answer.status_code, says in answer.text) == (422, True)
+
+    def test_a_request_that_is_broken_off_leaves_no_trace(self, client, url, capsys):
+        address = urlsplit(url)
+        with socket.create_connection((address.hostname, address.port)) as half:
+            half.sendall(b"POST /gradio_api/call/generate HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{")
+        assert len(client.predict("a", max_new_tokens=5, api_name="/generate")) == 5
+        assert "Traceback" not in "".join(capsys.readouterr())
+
+    def test_no_request_goes_around_the_queue(self, url):
+        assert httpx.post(f"{url}gradio_api/run/generate", json={"data": ["a"] * 8}).status_code == 404
+
+    @pytest.mark.parametrize("asked", [7, {}, {"model": "alice", "text": 7, "position": 0}])
+    def test_a_letter_is_not_asked_about_in_nonsense(self, launched, url, asked):
+        self.check_that_a_letter_is_refused(launched, url, asked)
+
+    @pytest.mark.parametrize("position", [9, 1.5, None, "a"])
+    def test_a_letter_that_is_not_there_is_refused_in_words(self, launched, url, position):
+        self.check_that_a_letter_is_refused(
+            launched, url, {"model": "alice", "text": "alice was", "position": position}
+        )
+
+    def check_that_a_letter_is_refused(self, launched, url, asked):
+        numbers = (number for number, block in launched[0].get_blocks().blocks.items() if block.elem_id == "inside")
+        sent = {"component_id": next(numbers), "fn_name": "connectivity", "session_hash": "a", "data": asked}
+        answer = httpx.post(f"{url}gradio_api/component_server", json=sent)
+        assert (answer.status_code, "a position in it" in answer.text) == (422, True)
+
+    @pytest.mark.parametrize("function", ["end_text", "read_written", "read_own", "begin_text"])
+    def test_a_value_that_the_page_would_never_send_is_refused_without_a_trace(self, launched, url, capsys, function):
+        fn = next(fn for fn in launched[0].get_blocks().fns.values() if fn.name == function)
+        sent = {"data": [None] * len(fn.inputs), "fn_index": fn._id, "session_hash": "a stranger"}
+        if fn.queue:
+            httpx.post(f"{url}gradio_api/queue/join", json=sent)
+            words = httpx.get(f"{url}gradio_api/queue/data", params={"session_hash": "a stranger"}, timeout=60).text
+        else:
+            words = httpx.post(f"{url}gradio_api/run/predict", json=sent).text
+        assert "has to be a text" in words
+        assert "Traceback" not in "".join(capsys.readouterr())
 
     def test_the_longest_prompt_in_the_widest_letters_is_read(self, client):
         assert len(client.predict("𝔸" * 1000, seed=7, max_new_tokens=5, api_name="/generate")) == 5
@@ -187,14 +260,14 @@ class TestSlots:
         slowed.pause.set()
 
     def check_that_places_are_free(self, slowed, client):
-        for _ in range(app.PLACES):
+        for _ in range(limits.PLACES):
             assert slowed.ended.acquire(timeout=SECONDS)
         assert slowed.written < 500
         slowed.pause.set()
         assert len(client.submit(seed=1, api_name="/generate").result(SECONDS)) == 500
 
     def test_stopping_frees_the_place(self, slowed, client):
-        jobs = [client.submit(seed=seed, api_name="/generate") for seed in range(app.PLACES)]
+        jobs = [client.submit(seed=seed, api_name="/generate") for seed in range(limits.PLACES)]
         for job in jobs:  # every one runs before any is cancelled: the client would lose what had not begun
             next(iter(job))
         for job in jobs:
@@ -204,7 +277,7 @@ class TestSlots:
     def test_leaving_frees_the_place(self, slowed, client, url):
         (number,) = (d["id"] for d in client.config["dependencies"] if d["api_name"] == "generate")
         fields = ["", models.DEFAULT, 0.6, 0, 1, 7, 500, None]
-        for place in range(app.PLACES):
+        for place in range(limits.PLACES):
             session = {"session_hash": f"leaving{place}"}
             httpx.post(f"{url}gradio_api/queue/join", json={"data": fields, "fn_index": number} | session)
             with httpx.stream("GET", f"{url}gradio_api/queue/data", params=session, timeout=SECONDS) as events:
@@ -318,8 +391,9 @@ class TestSheet:
         assert sheets.end_text(text, run)[0]["remark"] == "Only the first 1000 characters are looked into."
 
     def test_nothing_is_said_of_a_text_that_another_has_taken_the_place_of(self):
-        assert [update["__type__"] for update in sheets.end_text("alice", writing.Run())] == ["update"] * 2
-        assert reading.read_written("alice", writing.Run()) == gr.skip()
+        for run in (writing.Run(), None):  # None: of a session that is forgotten
+            assert [update["__type__"] for update in sheets.end_text("alice", run)] == ["update"] * 2
+            assert reading.read_written("alice", run) == gr.skip()
 
     def test_a_seed_left_out_is_drawn_anew_each_time_and_one_that_is_set_stays(self):
         drawn = {sheets.begin_text("a", "alice", None, 500, None)[1] for _ in range(5)}

@@ -48,7 +48,7 @@ def reading(name: str, *more: type[Exception]) -> Iterator[None]:
         yield
     except CorpusError:
         raise
-    except (EOFError, RecursionError, ValueError, csv.Error, zlib.error, *more) as error:
+    except (EOFError, RecursionError, ValueError, csv.Error, zlib.error, *more) as error:  # type: ignore[misc]
         raise CorpusError(f"{name} is broken: {error}") from error
     except OSError as error:
         raise CorpusError(f"cannot read {name}: {error.strerror or error}") from error

@@ -11,11 +11,13 @@ from datasets import DatasetDict, load_from_disk
 from ..errors import PublishError
 from ..loading import NEEDED
 from ..page.static import make_page
-from ..paths import PACKAGE, PRETRAINED, in_checkout
+from ..paths import PACKAGE, PRETRAINED, TEMPLATES, in_checkout
 from .arguments import PublishArguments
 from .cards import dataset_card, is_of_items, page_card, use_section
 from .repo import Repo, card_of
 
+NOTEBOOK = "notebook.ipynb"  # the Hub opens a model's file of this name in Colab
+MODEL_IN_NOTEBOOK = json.dumps('"../../pretrained/alice", "main"')[1:-1]
 USE = re.compile(r"(?<=<!-- use -->\n).*?(?=<!-- end -->)", re.DOTALL)
 NEVER_SENT = (
     *(".*", "__pycache__", "test*"),
@@ -80,6 +82,18 @@ def assemble_model(repo: Repo, args: PublishArguments) -> None:
     use = use_section(args.repo_id, args.tag or "main", items=is_of_items(args.model), **shown_at)
     card.text = USE.sub(lambda _: use, card.text)
     card.save(repo.folder / "README.md")
+    (repo.folder / NOTEBOOK).write_text(notebook_for(args), encoding="utf-8")
+
+
+def notebook_for(args: PublishArguments) -> str:
+    """The lecture, on the model where it is published; the outputs in it are Alice's, and stay with her alone."""
+    lecture = (TEMPLATES / NOTEBOOK).read_text(encoding="utf-8")
+    there = json.dumps(f'"{args.repo_id}", "{args.tag or "main"}"')[1:-1]
+    parts = json.loads(lecture.replace(MODEL_IN_NOTEBOOK, there))
+    for cell in parts["cells"]:
+        if cell["cell_type"] == "code" and Path(args.model).resolve() != PRETRAINED / "alice":
+            cell["outputs"] = []
+    return json.dumps(parts, ensure_ascii=False, indent=1) + "\n"
 
 
 def assemble_space(repo: Repo, args: PublishArguments) -> None:

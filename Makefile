@@ -13,7 +13,7 @@ KIND ?=
 BASE ?=
 MODEL ?= alice
 RECIPE := $(if $(BASE),tune,$(if $(filter item,$(KIND)),names,alice))
-ROWS := $(if $(and $(BASE),$(filter item,$(KIND))),--stateful false --row_length 0 --per_device_train_batch_size 64)
+ROWS := $(if $(and $(BASE),$(filter item,$(KIND))),--row_length 0 --per_device_train_batch_size 64)
 DATASET ?= data/alice
 MODEL_ID ?=
 PAGE ?= runs/page
@@ -62,7 +62,7 @@ test: setup  ## the fast tests, in two processes
 	@$(BIN)/python -m pytest --numprocesses 2 --quiet -p no:randomly $(ARGS)
 
 faults: setup  ## each call that changes the disk fails once, in every verb; ARGS="--sample 9" tries a few
-	@$(BIN)/python tests/faults/run.py --json scripts/results/faults.json $(ARGS)
+	@$(BIN)/python -m tests.faults.run --json scripts/results/faults.json $(ARGS)
 
 upstream: .venv/upstream.done  ## the tests of transformers itself, of a model and of a tokenizer, on ours
 	@RUN_SLOW=1 PYTHONPATH=.venv/upstream $(BIN)/python -m pytest --quiet -p no:randomly -m upstream tests/upstream $(ARGS)

@@ -14,8 +14,7 @@ CLEAN = "PYTEST_CHAR_LSTM_HOME"
 
 
 def clean_environment() -> None:
-    """Leaves of the person's variables what finds programs, devices and packages, and puts an empty home in the place of
-    theirs.
+    """Leaves of the person's variables what finds programs, devices and packages, and gives them an empty home.
 
     It runs before any library is imported, and holds for all processes that tests start.
     """

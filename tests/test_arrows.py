@@ -26,7 +26,7 @@ MAY_KNOW = {  # each part of the house, and the parts that it may import
     "benchmarks": LIBRARIES | {"verbs", "benchmarks"},
     "space": {"flat", "inspection", "page", "space"},  # publishing puts no more of the package beside the app
 }
-FRAMEWORKS = {"torch", "transformers", "tokenizers", "safetensors", "numpy", "huggingface_hub"}
+FRAMEWORKS = {"torch", "transformers", "tokenizers", "safetensors", "numpy", "huggingface_hub", "filelock"}
 HEAVY = {"datasets", "gradio", "yaml", "matplotlib"}  # imported where they are used
 PATH_MADE_LONGER = re.compile(r"sys\.path(\.(insert|append|extend)\b|\[.*\]\s*=|\s*\+?=)")
 

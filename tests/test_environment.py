@@ -32,7 +32,7 @@ def test_nothing_of_it_reaches_the_tests_and_their_home_goes_when_they_end():
     script = "import os, tests.conftest; print(os.listdir(os.environ['HOME']), *sorted(os.environ), os.environ['HOME'])"
     files, *names, home = said({"PATH": os.environ["PATH"]} | THEIRS, sys.executable, "-c", script).split()
     assert files == "[]"
-    assert names == sorted({"HOME", "LANG", "OMP_NUM_THREADS", "PATH", CLEAN})
+    assert names == sorted({"HOME", "LANG", "OMP_NUM_THREADS", "PATH", "PIP_CONFIG_FILE", CLEAN})
     assert not Path(home).exists()
 
 

@@ -71,13 +71,18 @@ def _replaced(result: Path, place: Path, work: Path) -> Iterator[Path]:
                 shutil.rmtree(work, ignore_errors=True)
     except Exception as error:
         failure = None if isinstance(error, UserError) else failure_of_disk(error)
-        if failure and (failure.filename is None or Path(failure.filename).is_relative_to(place)):
+        if failure and (failure.filename is None or _is_written(Path(failure.filename), result, place, work)):
             raise WriteError(f"cannot write {result}: {failure.strerror}") from error
         raise
     finally:
         if made:
             with suppress(OSError):  # it is not empty
                 place.rmdir()
+
+
+def _is_written(path: Path, result: Path, place: Path, work: Path) -> bool:
+    """Whether a path belongs to what is written, and not to what is read for it."""
+    return str(path).startswith(str(work)) or path.is_relative_to(result) or place.is_relative_to(path)
 
 
 def failure_of_disk(error: BaseException | None) -> OSError | None:

@@ -7,6 +7,7 @@ the file. The checks need no framework, so both ways in share them.
 import hashlib
 import json
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -87,7 +88,7 @@ def load_classifier(model_id: str | Path) -> tuple[CharLstmDecoder, Tokenizer, l
         raise CheckpointError(f"{folder} holds no classifier: its config.json names no id2label")
     labels = config.id2label
     names = read_part(folder / "config.json", lambda _: [labels[str(id)] for id in range(len(labels))])
-    weights = _read_checked_weights(folder, config, classifier_shapes(config, len(names)))
+    weights = _read_checked_weights(folder, config, partial(classifier_shapes, labels=len(names)))
     weights |= {"lm_head.weight": weights["score.weight"], "lm_head.bias": weights["score.bias"]}
     config.tie_word_embeddings = False
     return CharLstmDecoder(weights, config, None), _read_tokenizer(folder), names
@@ -127,7 +128,7 @@ def _read_checked(folder: Path, ignore_mismatched_hashes: bool):
     _check_code(folder)
     config = _read_json(folder / "config.json")
     _check_config(config, folder / "config.json")
-    weights = _read_checked_weights(folder, config, expected_shapes(config))
+    weights = _read_checked_weights(folder, config, expected_shapes)
     tokenizer = read_part(folder / "tokenizer.json", lambda path: _checked_tokenizer(path, config))
     tokenizer_config = _read_json(folder / "tokenizer_config.json")
     tokenizer.encode_special_tokens = getattr(tokenizer_config, "split_special_tokens", False)
@@ -172,11 +173,14 @@ def hash_files(files: list[Path]) -> str:
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
-def _read_checked_weights(folder: Path, config: SimpleNamespace, shapes: dict[str, tuple[int, ...]]) -> dict:
-    """The arrays of a checkpoint by name, once they are known to have these shapes."""
+def _read_checked_weights(folder: Path, config: SimpleNamespace, shapes_of: Callable[..., dict]) -> dict:
+    """The arrays of a checkpoint by name, once they are known to have the shapes that its configuration needs."""
     files = weight_files(folder)
+    path = files[0] if len(files) == 1 else folder / INDEX
     weights = {name: weight for file in files for name, weight in read_part(file, _read_weights).items()}
-    _check_weights(weights, config, shapes, files[0] if len(files) == 1 else folder / INDEX)
+    if config.num_hidden_layers > len(weights):
+        raise CheckpointError(f"{path} holds {len(weights)} arrays, too few for the layers in config.json")
+    _check_weights(weights, shapes_of(config), path)
     return weights
 
 
@@ -238,9 +242,7 @@ def _check_generation_config(generation_config: SimpleNamespace, config: SimpleN
         raise CheckpointError(f"{path} cannot be used for sampling: {error}") from error
 
 
-def _check_weights(weights: dict[str, np.ndarray], config: SimpleNamespace, expected: dict, path: Path) -> None:
-    if config.num_hidden_layers > len(weights):
-        raise CheckpointError(f"{path} holds {len(weights)} arrays, too few for the layers in config.json")
+def _check_weights(weights: dict[str, np.ndarray], expected: dict[str, tuple[int, ...]], path: Path) -> None:
     if missing := expected.keys() - weights.keys():
         raise CheckpointError(f"{path} lacks {', '.join(sorted(missing))}")
     if unknown := weights.keys() - expected.keys():

@@ -60,6 +60,18 @@ def python(*arguments: str) -> None:
     subprocess.run([sys.executable, *arguments], cwd=CHECKOUT, check=True, capture_output=True)
 
 
+def measure_start(repeats: int) -> dict[str, float]:
+    """Seconds from a process's start to what it was started for."""
+    return interleaved(
+        repeats,
+        generate_script=partial(python, "scripts/generate.py"),
+        imports=partial(python, "-c", IMPORTS),
+        first_character=partial(python, "-c", FIRST_CHARACTER),
+        classify_script=partial(python, "scripts/classify.py", "predict", "what time is it"),
+        numpy_imports=partial(python, "-c", "import numpy, safetensors.numpy, tokenizers"),
+    )
+
+
 def measure(repeats: int) -> dict:
     """Seconds and ratios of generation with the packaged models."""
     torch.set_num_threads(1)
@@ -87,14 +99,7 @@ def measure(repeats: int) -> dict:
         bare_products=bare_products(decoder, BATCH),
         items=write_items,
     )
-    cold = interleaved(
-        max(repeats // 2, 1),
-        generate_script=partial(python, "scripts/generate.py"),
-        imports=partial(python, "-c", IMPORTS),
-        first_character=partial(python, "-c", FIRST_CHARACTER),
-        classify_script=partial(python, "scripts/classify.py", "predict", "what time is it"),
-        numpy_imports=partial(python, "-c", "import numpy, safetensors.numpy, tokenizers"),
-    )
+    cold = measure_start(max(repeats // 2, 1))
     cells = interleaved(repeats, **{name: partial(write, *load(PRETRAINED / folder)) for name, folder in CELLS.items()})
     return {
         "seconds": {"one_text": one, f"{BATCH}_texts": many, "cold_start": cold},

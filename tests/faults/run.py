@@ -1,6 +1,6 @@
 """Lets each call that opens for writing, writes, syncs, renames or removes fail, in every verb that writes.
 
-    python tests/faults/run.py [NAMES ...] [--sample N --seed S] [--json FILE]
+    python -m tests.faults.run [NAMES ...] [--sample N --seed S] [--json FILE]
 
 Afterwards each result is the whole new one, or the older one (or none) as it was, the person has read one sentence, and
 the same command succeeds. Exit code 0 if that held for all of them.
@@ -16,9 +16,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parents[2] / part) for part in ("", "modeling")]
-
-from tests.faults.shim import COMPILED, FAULTS, restart_with_shim  # noqa: E402
+from tests.faults.shim import COMPILED, FAULTS, restart_with_shim
 
 
 def main() -> None:
@@ -30,9 +28,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if COMPILED not in os.environ:
         restart_with_shim(Path(tempfile.mkdtemp()).resolve())
-    folder = Path(
-        os.environ[COMPILED]
-    ).parent  # no TemporaryDirectory: the forked processes would remove it at their end
+    folder = Path(os.environ[COMPILED]).parent  # no TemporaryDirectory: the forks would remove it at their end
     try:
         sys.exit(try_all(folder, arguments) > 0)
     finally:

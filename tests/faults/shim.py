@@ -19,13 +19,13 @@ FAULTS = {  # the error, and whether everything that needs room fails from then 
 
 
 def restart_with_shim(folder: Path) -> None:
-    """Runs this script again, with the shim before the C library, one thread, and the Hub's cache in the world."""
+    """Runs tests.faults.run again, with the shim before the C library, one thread, and the Hub's cache in the world."""
     shim = folder / "shim.so"
     subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-Wall", "-o", shim, SOURCE, "-ldl"], check=True)
     settings = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "HF_HUB_DISABLE_XET")}
     settings |= {"TOKENIZERS_PARALLELISM": "false", "HF_HOME": str(folder / "world" / "home"), "HF_TOKEN": "hf_write"}
     loaded = {"LD_PRELOAD": str(shim), COMPILED: str(shim)}
-    os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | settings | loaded)
+    os.execve(sys.executable, [sys.executable, "-m", "tests.faults.run", *sys.argv[1:]], os.environ | settings | loaded)
 
 
 class Shim:

@@ -16,7 +16,7 @@ def test_whatever_call_fails_the_result_is_whole_or_the_older_one_and_the_next_r
     """A sample of all the faults of all the verbs that write; `make faults` tries them all."""
     if not shutil.which("cc"):
         pytest.skip("no C compiler")
-    command = [sys.executable, ROOT / "tests" / "faults" / "run.py", "--sample", "6"]
+    command = [sys.executable, "-m", "tests.faults.run", "--sample", "6"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     print(done.stdout)  # it begins with the seed
     assert done.returncode == 0, done.stdout + done.stderr

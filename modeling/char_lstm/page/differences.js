@@ -28,7 +28,7 @@ function sentenceOf({position, was, now, curves: {length: kinds}}, found, chars)
 }
 
 export function drawDifferences($, {differences, chars}) {
-  const found = differences ? curvesOf(differences) : [];
+  const found = differences ? curvesOf(differences) : [], draw = drawerIn($("memories"));
   $("memories").toggleAttribute("hidden", !found.length);
   $("remembers").textContent = found.length ? sentenceOf(differences, found, chars) : differences === null ? "Not computed for this text yet." : "This text has no two different letters in a row, so none was changed.";
   $("memories").replaceChildren(...[1, 0.1, 0.01, 0.001].flatMap(share => [draw("path", {d: `M0 ${y(share)}H${WIDTH}`, class: "grid"}), draw("text", {x: WIDTH + 6, y: y(share) + 4, class: "start small"}, `${100 * share}%`)]),
@@ -38,9 +38,11 @@ export function drawDifferences($, {differences, chars}) {
   $("key").replaceChildren(...found.map(({name, cell, isState}) => make("span", {}, make("i", {className: `${cell} ${isState ? "state" : ""}`}), ` ${name}`)));
 }
 
-function draw(tag, attributes, text = "") {
-  const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.textContent = text;
-  return made;
+function drawerIn(svg) {
+  return (tag, attributes, text = "") => {
+    const made = document.createElementNS(svg.namespaceURI, tag);
+    for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+    made.textContent = text;
+    return made;
+  };
 }

@@ -10,7 +10,6 @@ from pathlib import Path
 from ..errors import UserError
 from ..files import replaced_files, write_file
 from ..generation_char_lstm import NEUTRAL, generate_text, prepare_sampling
-from ..inspection.differences import compare_memories
 from ..inspection.telling import known_cells
 from ..items import FILE as ITEMS
 from ..loading import checkpoint_folder, load, weight_files
@@ -85,6 +84,8 @@ def _check_place(output: Path, index: Path) -> None:
 
 def _parts_of(model_id: str | Path, compare_model_ids: Sequence[str | Path]) -> tuple[dict, dict, list[Path]]:
     """What index.html says to its scripts, the texts of the page by their names, and the files of weights and index."""
+    from ..inspection.differences import compare_memories  # imports torch
+
     model, tokenizer = load(model_id)
     folder = checkpoint_folder(model_id, None)
     _, _, settings = prepare_sampling(model, tokenizer)

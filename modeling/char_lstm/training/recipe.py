@@ -1,11 +1,10 @@
 """The recipe of a training run: its settings, checked and with the way to read the text decided."""
 
-import dataclasses
 import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
 import yaml
@@ -114,7 +113,7 @@ def read_recipe(name: str) -> dict[str, Any]:
         raise TrainingError(f"{path} cannot be read: {error}") from error
     if not isinstance(settings, dict):
         raise TrainingError(f"{path} should hold lines of `setting: value`")
-    kinds = {entry.name: str(entry.type) for entry in dataclasses.fields(Recipe)}
+    kinds = {name: str(kind) for name, kind in get_type_hints(Recipe).items()}  # fields' types change in a parser
     if unknown := settings.keys() - kinds:
         raise TrainingError(f"{path} has unknown keys: {', '.join(sorted(map(str, unknown)))}")
     return {name: _as_typed(value, kinds[name], f"{path}: {name}") for name, value in settings.items()}

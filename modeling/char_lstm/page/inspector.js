@@ -15,7 +15,7 @@ const PACE = 700;  // milliseconds a letter
 
 export function mount(element, props, watch) {
   const $ = name => element.querySelector("." + name);
-  let seen, letters, spans, ahead, chosen, moment, timer, forked = null, quantity = "state";
+  let seen, letters = [], spans, ahead, chosen, moment, timer, forked = null, quantity = "state";
   let tintedBy = null, inside = 0;  // the cells, by their places in the record, that tints the text and that is drawn
 
   const held = {};  // the gates that are held, in every cell, while a text is written; a page that can says `props.holds`

@@ -21,7 +21,6 @@ RUN = (
         ("generate --model {model} --num_return_sequences 3 --json", ""),
         ("evaluate --model {model} --dataset {corpus}", "datasets"),
         ("evaluate --model {model} --dataset {corpus} --adapt", "datasets"),
-        ("page --model {model} --output {output}", "accelerate torch transformers"),
         ("classify predict what", ""),
         ("classify predict what --trace", ""),
         ("build --text {story} --output_dir {output}", "datasets transformers"),

@@ -275,6 +275,7 @@ def build() -> gr.Blocks:
 
 
 def main(demo: gr.Blocks) -> None:
+    limits.share_heap()
     threading.Thread(target=models.cells_of, args=(models.DEFAULT,), daemon=True).start()  # importing torch is slow
     demo.launch(**LOOKS, **SERVING)
 

@@ -5,8 +5,10 @@ reads, each a text of `writing.MOST_CHARACTERS` in `writing.UPDATES` updates. A 
 places.
 """
 
+import ctypes
 import json
 import os
+import platform
 
 import gradio as gr
 from starlette.middleware import Middleware
@@ -22,6 +24,7 @@ PLACES = 2  # texts that are written at the same time; the others wait in a queu
 QUEUE = 40
 SESSIONS = QUEUE + 10 * PLACES  # that are remembered: more than can wait or be served at once
 LARGEST_REQUEST = 100_000  # bytes: the longest text, escaped, and what the page sends along
+ARENA_MAX = -8  # the parameter of glibc's mallopt
 TEXTS = (gr.Textbox, gr.Radio, gr.HTML)  # components whose value is a string
 
 
@@ -80,6 +83,12 @@ def reason_to_refuse(demo: gr.Blocks, path: str, body: bytes) -> str | None:
     if name == "component_server" and asked.get("component_id") not in list(demo.blocks):
         return "There is no component of this number."
     return None
+
+
+def share_heap() -> None:
+    """Has all threads allocate from one heap: by default glibc gives each its own, which keeps what is freed there."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).mallopt(ARENA_MAX, 1)
 
 
 SERVING = {

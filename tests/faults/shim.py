@@ -32,18 +32,18 @@ class Shim:
     """The shim in this process and in those that it forks."""
 
     def __init__(self):
-        self.library = ctypes.CDLL(os.environ[COMPILED])
-        self.library.failed_call.restype = ctypes.c_char_p
+        self.shim = ctypes.CDLL(os.environ[COMPILED])
+        self.shim.failed_call.restype = ctypes.c_char_p
 
     def arm(self, folder: Path, target: int = 0, fault: str = "kill") -> None:
         """Counts below `folder` from now on; call number `target`, from 1, fails; 0: none."""
         error, stays = FAULTS[fault]
-        self.library.arm(os.fsencode(folder), target, error, stays)
+        self.shim.arm(os.fsencode(folder), target, error, stays)
 
     @property
     def counted(self) -> int:
-        return self.library.counted()
+        return self.shim.counted()
 
     @property
     def failed_call(self) -> str:
-        return os.fsdecode(self.library.failed_call())
+        return os.fsdecode(self.shim.failed_call())

@@ -93,7 +93,6 @@ def share_heap() -> None:
 
 SERVING = {
     "ssr_mode": False,
-    "show_error": True,  # without this, the visitor is not told why gradio refuses a value
     "state_session_capacity": SESSIONS,
     "max_threads": THREADS,
     "app_kwargs": {

@@ -60,13 +60,6 @@ MUTATIONS = [
         "tests/space/test_space.py::TestLimits",
     ),
     Mutation(
-        "a value of a wrong type is refused without a word",
-        "space.limits:SERVING",
-        '"show_error": True,',
-        '"show_error": False,',
-        "tests/space/test_space.py::TestLimits",
-    ),
-    Mutation(
         "a model's name has to be hashable",
         "space.models:check_model",
         "if name not in list(MODELS):",

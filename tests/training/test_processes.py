@@ -194,7 +194,7 @@ def test_however_several_processes_are_started_they_train_one_model_or_say_why_n
     if isinstance(outcome, str):
         assert done.returncode
         assert outcome in done.stderr
-        assert len(ranks) < 2  # the one that came first may have trained
+        assert len(ranks) <= ("another process" in outcome)  # which then may have trained
         return
     assert done.returncode == 0, done.stderr
     assert len(ranks) == outcome

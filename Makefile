@@ -20,7 +20,7 @@ PAGE ?= runs/page
 ARGS ?=
 TRANSFORMERS := $(subst ==,-,$(shell grep ^transformers== constraints.txt))
 
-.PHONY: help setup generate train rebuild space page test faults upstream lint benchmark publish wheel audit
+.PHONY: help setup generate train rebuild space page test search faults upstream lint benchmark publish wheel audit
 .DELETE_ON_ERROR:
 
 generate: .venv/generate.done  ## 500 characters from the packaged Alice; ARGS="--seed 7" goes to the verb
@@ -60,6 +60,10 @@ page: setup  ## the model in the browser, no server: make page MODEL_ID=runs/min
 
 test: setup  ## the fast tests, in two processes
 	@$(BIN)/python -m pytest --numprocesses 2 --quiet -p no:randomly $(ARGS)
+
+search: setup  ## the tests of any text and any bytes, on thousands of random examples instead of always the same ones
+	@$(BIN)/python -m pytest --numprocesses 2 --quiet -p no:randomly --hypothesis-profile search -m "not browser" \
+		tests/corpus/test_any_text.py tests/faults/test_bytes.py tests/test_loading.py tests/test_tokenization.py $(ARGS)
 
 faults: setup  ## each call that changes the disk fails once, in every verb; ARGS="--sample 9" tries a few
 	@$(BIN)/python -m tests.faults.run --json scripts/results/faults.json $(ARGS)

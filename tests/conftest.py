@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 KEPT = "PATH|PYTHONPATH|VIRTUAL_ENV|LD_LIBRARY_PATH|TMPDIR|RUN_SLOW|(CUDA|NVIDIA|PIP|PYTEST)_.*"
 CLEAN = "PYTEST_CHAR_LSTM_HOME"
@@ -29,6 +30,10 @@ def clean_environment() -> None:
 
 if CLEAN not in os.environ:  # the workers of xdist get it clean
     clean_environment()
+
+settings.register_profile("repeatable", derandomize=True)  # what a run says is of the change, not of its luck
+settings.register_profile("search", max_examples=2000)  # make search
+settings.load_profile("repeatable")
 
 ROOT = Path(__file__).resolve().parent.parent
 STORY = ROOT / "tests" / "data" / "lighthouse.txt"

@@ -348,7 +348,9 @@ def test_a_strange_value_in_config_json_is_refused_by_its_file_or_changes_nothin
             assert generate_text(*loaded, PROMPT, seed=1) == expected, (name, value)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=3 * settings().max_examples, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data())
 def test_weights_with_a_broken_header_or_cut_anywhere_are_refused_or_change_nothing(saved, data):
     path = saved / "model.safetensors"

@@ -1,7 +1,7 @@
 """What a base model is worth: alone, tuned on a text, and beside a model trained from scratch as long.
 
 The four books are not among those that the base has read; of each the first 10, 30, 100 and 300 KB are taken, and the
-last tenth of what was taken is the test. Both models train in bfloat16 where the processor is faster in it.
+last tenth of what was taken is the test. All models train in bfloat16 where the processor is faster in it.
 """
 
 import json
@@ -20,7 +20,6 @@ from char_lstm.loading import checkpoint_folder, hash_files, weight_files
 from char_lstm.torch_decoder_char_lstm import as_decoder
 from char_lstm.training.evaluation import evaluate
 from char_lstm.training.precision import bfloat16_helps
-from char_lstm.training.settings import RunSettings
 
 from .common import interleaved
 from .generation import BATCH, SAMPLING, bare_products
@@ -44,31 +43,33 @@ TUNED, SCRATCH = {"config": "tune.yaml"}, {"config": "alice.yaml"}
 TRIAL = 50  # steps that are timed to know how many fit
 REPEATS = 9
 MODELS = ("never seen", "tuned", "from scratch")
+LONG = "of the base's size, from scratch, longer"
 
 
 def train_from_scratch(text: str, settings: dict, seconds: float, place: Path) -> dict:
-    """The figures of the default recipe after the steps that fit in so many seconds, or after all where more would."""
+    """The figures of the default recipe, its schedule fitted to so many seconds."""
     trial = run({**SCRATCH, **settings, "max_steps": TRIAL}, text, place / "trial")
-    fitting = TRIAL * seconds / trial["training_seconds"]
-    all_steps = TRIAL * RunSettings.num_train_epochs / trial["epochs"]
-    steps = max(1, round(min(fitting, all_steps)))
+    steps = max(1, round(TRIAL * seconds / trial["training_seconds"]))
     return run({**SCRATCH, **settings, "max_steps": steps}, text, place / "scratch")
 
 
-def measure_text(base: str, file: Path, size: int | None, corpus: dict, minutes: float | None) -> dict:
-    """The figures of each model on the last tenth of a text, or of its first `size` KB."""
+def measure_text(base: str, file: Path, size: int | None, corpus: dict, minutes: float | None, row: dict) -> None:
+    """Adds to the row of a text, or of its first `size` KB, the figures of each model on its last tenth."""
     settings = {"corpus": corpus, "bf16": bfloat16_helps()}
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         text = place / "text.txt"
         text.write_bytes(file.read_bytes()[: size and 1000 * size])
-        tuned = run({**TUNED, "init_from": base, **settings}, str(text), place)
-        unseen = evaluate(*load(base), load_from_disk(place / "corpus")["test"])
-        results = {"never seen": unseen, "tuned": tuned}
-        if size:
-            seconds = 60 * minutes if minutes else tuned["seconds"]
-            results["from scratch"] = train_from_scratch(str(text), settings, seconds, place)
-    return results
+        if not row:
+            tuned = run({**TUNED, "init_from": base, **settings}, str(text), place)
+            unseen = evaluate(*load(base), load_from_disk(place / "corpus")["test"])
+            row |= {"never seen": unseen, "tuned": tuned}
+            if size:
+                row["from scratch"] = train_from_scratch(str(text), settings, tuned["seconds"], place)
+        if minutes:
+            config = load(base)[0].config
+            settings |= {name: getattr(config, name) for name in ("hidden_size", "num_hidden_layers")}
+            row[LONG] = {"minutes": minutes, **train_from_scratch(str(text), settings, 60 * minutes, place / "long")}
 
 
 def measure_speed(base: str) -> dict:
@@ -90,7 +91,7 @@ def measure(base: str, text: str, json_path: Path, rows: list[str] | None, minut
 
     Args:
         text: a folder that holds the texts, in whatever folders within.
-        minutes: how long a model is trained from scratch; by default as long as the tuned one took.
+        minutes: how long a model of the base's size is trained from scratch beside these, if at all.
 
     Raises:
         UserError: the file holds the figures of another base.
@@ -102,16 +103,16 @@ def measure(base: str, text: str, json_path: Path, rows: list[str] | None, minut
     if known["weights_sha256"] != weights:
         raise UserError(f"{json_path} holds the figures of another base: choose another --json")
     for name, (file, *how) in TEXTS.items():
-        if name not in known["rows"] and any(part in name for part in rows or [""]):
-            path = next(Path(text).rglob(f"{file}.txt"))
-            known["rows"][name] = measure_text(base, path, *how, minutes)
+        row = known["rows"].get(name, {})
+        missing = LONG not in row if minutes else not row
+        if missing and any(part in name for part in rows or [""]):
+            measure_text(base, next(Path(text).rglob(f"{file}.txt")), *how, minutes, row)
+            known["rows"][name] = row
             write_json(json_path, known)
     if "speed" not in known:
         known["speed"] = measure_speed(base)
     figures = {
-        f"{name}: {model}": known["rows"][name][model]["nats_per_char"]
-        for name in TEXTS
-        for model in known["rows"].get(name, ())
+        f"{name}: {model}": row["nats_per_char"] for name in TEXTS for model, row in known["rows"].get(name, {}).items()
     }
     return {
         **{key: known[key] for key in (*fresh, "speed")},

@@ -73,7 +73,7 @@ def main() -> None:
     verbs.choices["base"].add_argument("--base", required=True, help="the model to start from")
     verbs.choices["base"].add_argument("--text", required=True, help="the folder of the texts")
     verbs.choices["base"].add_argument("--rows", nargs="+", help="rows whose names contain one of these; default: all")
-    verbs.choices["base"].add_argument("--minutes", type=float, help="of a model from scratch; default: as the tuned")
+    verbs.choices["base"].add_argument("--minutes", type=float, help="of one more model from scratch, as large")
     verbs.choices["forms"].add_argument("--text", type=Path, nargs="+", required=True, help="the folders of the books")
     verbs.choices["variants"].add_argument("--table", required=True, help="which table of variants.yaml")
     verbs.add_parser("tables", help="make the tables of README and docs from the committed results")

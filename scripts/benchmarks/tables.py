@@ -9,6 +9,7 @@ from pathlib import Path
 from char_lstm import generate_text, load_decoder
 from char_lstm.paths import CHECKOUT, PRETRAINED, RESULTS
 
+from .base import LONG
 from .common import CELLS
 
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
@@ -163,7 +164,7 @@ def variants_table(name: str) -> str:
 
 
 def base_table() -> str:
-    """A base model alone, tuned, and beside a model from scratch, on each text, and how fast it writes."""
+    """A base model alone, tuned, and beside models from scratch, on each text, and how fast it writes."""
     results, models, rows = results_of("base"), ("never seen", "tuned", "from scratch"), []
     for name, row in results["rows"].items():
         nats = [cell for model in models for cell in formatted(row.get(model, {}), "nats_per_char")]
@@ -174,7 +175,28 @@ def base_table() -> str:
         f"{seconds['ours'] / seconds['bare_products']:.2f} times their bare matrix products."
         for what, seconds in results["speed"].items()
     ]
-    return "\n\n".join([table(header, rows, results["machine"]), *speeds])
+    longer = [
+        f"A model of the base's size, trained from scratch for {row[LONG]['minutes']:g} minutes on {name}: "
+        f"{row[LONG]['nats_per_char']:.3f} nats."
+        for name, row in results["rows"].items()
+        if LONG in row
+    ]
+    return "\n\n".join([table(header, rows, results["machine"]), *longer, *speeds])
+
+
+def forms_table() -> str:
+    """One base of mixed books beside one for each form."""
+    rows = ([*name.split(" | "), f"{nats:.3f}"] for name, nats in results_of("forms")["figures"].items())
+    return table("read books | tested on books | nats per character", rows)
+
+
+def bfloat16_table() -> str:
+    """How fast and how well each precision trains."""
+    results = results_of("bfloat16")
+    speeds, nats = results["characters_a_second"], results["nats_per_char"]
+    rows = ([what, f"{speed:,.0f}", *formatted(nats, what)] for what, speed in speeds.items())
+    header = f"training in | characters a second | nats per character after {results['steps_before_the_test']} steps"
+    return table(header, rows, results["machine"])
 
 
 def pairs_table() -> str:

@@ -27,7 +27,13 @@ def lstm_cell(unit: int, name: str | None = None) -> dict:
         c = 3.0 if (t, unit) == (HELD, 3) else f * c + i * g
         for quantity, value in zip(values, (c, o * math.tanh(c), f, i, g, o), strict=True):
             values[quantity].append(round(value, 3))
-    return {"layer": 0, "unit": unit, "why": "r = 0.77" if name else "swings most", "name": name, "values": values}
+    return {
+        "layer": 0,
+        "unit": unit,
+        "why": "correlation 0.77" if name else "swings most",
+        "name": name,
+        "values": values,
+    }
 
 
 def record(**changes) -> dict:
@@ -154,6 +160,14 @@ def test_the_sheet_of_a_phone_closes_and_a_tap_opens_it_again(show):
     assert page.locator(".explanation").is_visible()
 
 
+def test_a_letter_that_is_tapped_is_explained_from_the_beginning(show):
+    page = show("phone")
+    explanation = page.locator(".explanation")
+    assert explanation.evaluate("sheet => (sheet.scrollTop = 300)") == 300
+    page.locator("#seen-5").tap()
+    assert explanation.evaluate("sheet => sheet.scrollTop") == 0
+
+
 def test_a_letter_is_wide_enough_for_a_finger(show):
     page = show("phone")
     boxes = [letter.bounding_box() for letter in page.locator(".char").all()[:12]]
@@ -172,6 +186,9 @@ def test_the_odds_stand_beside_those_that_were_drawn_from(show):
     assert shares[:2] == ["60%", "60%"]
     assert shares[5] == "0%"
     assert "was drawn, at odds of 60% after temperature 0.6, top-k 2" in page.locator(".draw-words").text_content()
+    reshaped = page.locator(".reshaped").text_content()
+    assert "was 2.1 times as likely as “\u2068q\u2069”: temperature 0.6 makes it 3.6 times." in reshaped
+    assert reshaped.endswith(" Top-k leaves out “\u2068x\u2069”.")
     page.locator("#seen-2").click()
     assert "was given, not drawn" in page.locator(".draw-words").text_content()
     page.locator("#seen-4").click()

@@ -444,7 +444,7 @@ def test_one_verdict_stays_in_sight_and_the_copies_are_marked_in_the_text_that_i
     page.wait_for_selector(".verdict:not([hidden])")
     page.wait_for_selector("#text .copied")
     wanted = measure_novelty(new, NoveltyIndex.load("alice_rnn"))
-    assert page.text_content(".share") == f"{round(100 * wanted.share_new)}% new"
+    assert page.text_content(".share") == f"{(share := round(100 * wanted.share_new))}% new, {100 - share}% copied"
     marked = page.locator("#text .copied").evaluate_all("all => all.map(letter => +letter.id.slice('seen-'.length))")
     assert marked == sorted({9 + place for start, end in wanted.spans for place in range(start, end)})
     assert page.text_content("#text") == "the queen" + new
@@ -469,6 +469,15 @@ def test_on_a_phone_what_is_written_and_its_verdict_are_in_sight_above_the_expla
             const {left, top} = element.getBoundingClientRect();
             return element.contains(document.elementFromPoint(left + 4, top + 4));
         }"""), seen
+
+
+def test_on_a_phone_the_button_brings_what_it_writes_into_sight(visit, served):
+    page = visit(served("alice_rnn"), 390)
+    page.wait_for_selector("#text [role=option]")
+    page.evaluate("scrollTo(0, 250)")
+    page.locator("#write").click()
+    done(page)
+    assert 0 <= page.locator("#text").evaluate("text => text.getBoundingClientRect().top") < 844 / 2
 
 
 def test_a_model_without_an_index_says_that_its_copies_are_not_known(visit, served, saved):

@@ -75,7 +75,7 @@ def refused_only_as_no_text():
     try:
         yield
     except CorpusError as error:
-        if not any(reason in str(error) for reason in ("is binary", "its encoding is unclear", "is not utf-32")):
+        if not any(reason in str(error) for reason in ("is binary", "its encoding is unclear", "of it are broken")):
             raise
 
 
@@ -139,8 +139,9 @@ def test_a_corpus_of_one_line_of_ten_megabytes_is_right(tmp_path):
 
 
 @pytest.mark.slow
-@settings(any_text, max_examples=60)
+@settings(any_text, max_examples=settings().max_examples // 2)
 @example(text="\0", encoding="utf-16", sequence="sentence", kept=False)  # begins as UTF-32 does
+@example(text="\ud800" * 7, encoding="utf-8-sig", sequence="sentence", kept=False)  # marked, and mostly broken
 @given(
     text=st.lists(TEXT, max_size=5).map("\n".join),
     encoding=st.sampled_from(["utf-8", "utf-8-sig", "latin-1", "utf-16"]),

@@ -127,7 +127,9 @@ def damage(data: st.DataObject, content: bytes) -> bytes:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", READERS)
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=3 * settings().max_examples, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data())
 def test_any_damage_to_a_file_is_read_over_or_refused(kind, tmp_path_factory, data):
     read, path, content = a_file(kind, tmp_path_factory.mktemp("damaged"))

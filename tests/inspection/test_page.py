@@ -93,7 +93,7 @@ def test_a_cell_has_a_name_only_where_it_follows_what_the_name_says():
     assert [(cell["unit"], cell["name"]) for cell in cells if cell["name"]] == [(7, "after a vowel")]
     found = np.corrcoef(np.tanh(states[0, :, 7]), vowels)[0, 1]
     assert abs(found) >= HOLDS
-    assert f"r = {found:.2f}" in [cell["why"] for cell in cells]
+    assert f"correlation {found:.2f}" in [cell["why"] for cell in cells]
 
 
 def test_of_more_names_than_cells_the_best_followed_are_kept():

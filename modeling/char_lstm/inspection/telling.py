@@ -57,7 +57,7 @@ def telling_cells(seen: "Inspection", gate: str | None) -> list[dict]:
     chosen: dict[int, tuple[str, str | None]] = {}  # why and name, by flat index
     for r, best, name in sorted(names, key=lambda found: -abs(found[0]))[:CELLS]:
         if abs(r) >= HOLDS:
-            chosen.setdefault(best, (f"r = {r:.2f}", name))
+            chosen.setdefault(best, (f"correlation {r:.2f}", name))
     by_swing = np.argsort(-swing, axis=None).tolist()  # flat indices, liveliest first
     places = CELLS - len(chosen)
     swinging = [index for index in by_swing if index not in chosen][: places - places // 2 if gate else places]

@@ -92,11 +92,11 @@ const HEARD = {
   },
   begun({given, lost}) {
     [record, novelty, props.rest, items, fresh] = [null, null, "", [], ""];
+    showState("writing");  // first: of a text without it nothing would be shown, and the page would jump
     show();
     showItems(new Set());
     $("text").textContent = given;
     if (!about.ends.length && $("text").getBoundingClientRect().top > innerHeight / 2) $("inspector").scrollIntoView();
-    showState("writing");
     const shown = lost.slice(0, SHOWN).join(" ") + (lost.length > SHOWN ? " …" : "");
     say("lost", lost.length ? `Left out of your beginning: ${lost.length} ${lost.length === 1 ? "character" : "characters"} that this model's alphabet lacks: ${shown}` : "");
     say("status", "Writing …");

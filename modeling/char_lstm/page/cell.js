@@ -31,7 +31,7 @@ export function drawCell(picture, sentence, record, cell, t) {
     const value = numbers[box.dataset.v];
     box.style.setProperty("--v", (record.cell === "lstm" && box.dataset.v !== "hidden" ? Math.tanh(value) : value).toFixed(3));
   }
-  sentence.textContent = SENTENCE[record.cell](numbers);
+  sentence.textContent = `In ${cellName(cell)}, ${SENTENCE[record.cell](numbers)}`;
 }
 
 export function findMoment({cell, cells, chars}) {  // where most is remembered and least of it said
@@ -40,7 +40,7 @@ export function findMoment({cell, cells, chars}) {  // where most is remembered 
     const held = Math.abs(Math.tanh(c)) * (1 - output[t]);
     if (Math.abs(c) < LOUD || output[t] > SHUT || held <= most) return;
     most = held;
-    best = {cell: index, t, words: `Remembered, not said: at ${quote(chars[t])} cell ${cellName(cells[index])} holds c = ${signed(c)}, but its output gate is only ${output[t].toFixed(2)} open, so it says h = ${signed(hidden[t])}.`};
+    best = {cell: index, t, words: `Where this text is most remembered and least said: at letter ${t + 1}, ${quote(chars[t])}, cell ${cellName(cells[index])} holds c = ${signed(c)}, but its output gate is only ${output[t].toFixed(2)} open, so it says h = ${signed(hidden[t])}.`};
   }));
   return best;
 }

@@ -7,7 +7,7 @@ export function marked({spans, book_spans = []}) {  // passages of the training 
   return [...named(spans, "book"), ...named(book_spans, "books")].sort((one, other) => one[0] - other[0]);
 }
 
-export const shareNew = ({share_new}) => `${Math.round(100 * share_new)}% new`;
+export const shareNew = ({share_new}) => `${Math.round(100 * share_new)}% new, ${100 - Math.round(100 * share_new)}% copied`;
 
 export function describe({spans, book_spans = [], shortest, longest_copy}, meet) {  // meet: where one ends, another begins
   const sentences = [];

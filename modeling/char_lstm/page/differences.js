@@ -18,13 +18,13 @@ function curvesOf({curves}) {  // one for each state of each model, with its nam
 
 const lasts = along => along.findLastIndex(share => share >= LEFT);  // letters after the changed one; −1: it is nowhere
 
-function sentenceOf({position, was, now, curves: {length: kinds}}, found, chars) {
+function sentenceOf({position, was, now, hasOthers, curves: {length: kinds}}, found, chars) {
   const past = chars.slice(Math.max(0, position - 12), position).join(""), word = [...past, now, ...chars.slice(position + 1, position + 12)].join("").trim();
   const counts = found.map(({along}) => lasts(along)), ended = found.map(({along}, at) => counts[at] === along.length - 1);
   const told = found.map(({name}, at) => `in ${name} for ${Math.max(0, counts[at])}${ended[at] ? " or more" : ""}`);
   const spread = Math.max(...counts) - Math.min(...counts);
   const alike = found.length < 2 ? "" : spread <= ALIKE && kinds > 1 ? " On this text the cells hardly differ." : ` Longest in ${found[counts.indexOf(Math.max(...counts))].name}.`;
-  return `Read again with ${quote(now)} for ${quote(was)}, as “\u2068${word} …\u2069”, the states still differ by a hundredth or more: ${told.join(", ")} letters.${alike}`;
+  return `Read again with ${quote(now)} for ${quote(was)}, as “\u2068${word} …\u2069”, the states still differ by a hundredth or more: ${told.join(", ")} letters.${alike}${hasOthers ? " The page compares other networks too, on the text that it opens with." : ""}`;
 }
 
 export function drawDifferences($, {differences, chars}) {

@@ -52,6 +52,7 @@ export function mount(element, props, watch) {
   function explain(t) {  // a letter that is chosen or only pointed at
     if (!seen) return;
     for (const places of letters) spans[places[0]].classList.toggle("shown", places.includes(t));
+    $("which").textContent = quote(seen.chars[t]);
     drawWords(t);
     drawOdds($, seen, t, fork);
     if (seen.cells.length) drawCell($("picture"), $("arithmetic"), seen, seen.cells[inside], t);
@@ -167,7 +168,9 @@ export function mount(element, props, watch) {
   const letterAt = event => letters.find(places => spans[places[0]] === event.target.closest(".char"));
   $("text").addEventListener("click", event => {  // from one character of a letter to the next
     const places = letterAt(event);
-    if (places) openAt(places[(places.indexOf(chosen) + 1) % places.length]);
+    if (!places) return;
+    openAt(places[(places.indexOf(chosen) + 1) % places.length]);
+    $("explanation").scrollTop = 0;
   });
   $("text").addEventListener("pointerover", event => {
     const places = event.pointerType === "mouse" && letterAt(event);
@@ -201,6 +204,7 @@ export function mount(element, props, watch) {
     const before = seen;
     seen = JSON.parse(props.value || null);
     $("inspector").classList.toggle("waiting", !seen);
+    $("walk").inert = !seen;
     $("text").role = seen ? "listbox" : "group";
     if (seen && before?.model === seen.model && before.chars.join("") === seen.chars.join("")) return drawAnswers();
     pause();
@@ -214,7 +218,7 @@ export function mount(element, props, watch) {
     ahead = direction === "rtl" ? -1 : 1;
     for (const scroll of element.querySelectorAll(".scroll:has(.bars, .strip)")) scroll.dir = direction;
     $("sentence").textContent = seen.sentence ?? "";
-    $("about").textContent = `${seen.title}: ${seen.layers} ${seen.layers === 1 ? "layer" : "layers"} of ${seen.units} ${seen.cell.toUpperCase()} cells${seen.nats ? `, ${seen.nats.toFixed(2)} nats a character on text it has not seen` : ""}. A nat is a unit of surprise: 0.69 is a coin toss.`
+    $("about").textContent = `${seen.title}: ${seen.layers} ${seen.layers === 1 ? "layer" : "layers"} of ${seen.units} ${seen.cell.toUpperCase()} cells${seen.nats ? `, ${seen.nats.toFixed(3)} nats a character on text it has not seen` : ""}. A nat is a unit of surprise: 0.69 is a coin toss.`
       + (letters.length < seen.chars.length ? " A letter of several characters has the tint of the most surprising; click again for the next." : "");
     $("cells-title").textContent = `${seen.cells.length} telling cells out of ${seen.layers * seen.units}, along the text`;
     $("holds").hidden = !props.holds || !Object.keys(seen.means).length;

@@ -35,7 +35,7 @@ export function drawConnectivity($, {chars}, t, ahead, row) {
   const order = thousandths.map((_, index) => start + index).sort((a, b) => shareOf(row, b) - shareOf(row, a)).slice(0, 2);
   const back = place => t - place === 1 ? "just before" : `${t - place} back`;
   $("depends").textContent = largest === 0 ? "There is nothing before it to depend on."
-    : `Mostly on ${order.map(place => `${quote(chars[place])} ${back(place)}`).join(", then on ")}. Each bar is the size of the gradient of its log-probability; the tallest is ${largest.toPrecision(2)}.`;
+    : `Mostly on ${order.map(place => `${quote(chars[place])} ${back(place)}`).join(", then on ")}. Each bar, under the letters too, is the size of the gradient of its log-probability; the tallest is ${largest.toPrecision(2)}.`;
 }
 
 export function drawTable($, record, t) {

@@ -1,15 +1,14 @@
 """Teaches transformers' Auto classes our model, at the moment they are imported and not before."""
 
-import importlib.abc
-import importlib.util
 import sys
+from importlib.machinery import PathFinder
 
 AUTO_CONFIG = "transformers.models.auto.configuration_auto"
 AUTO_MODEL = "transformers.models.auto.modeling_auto"
 LAYERS = "transformers.modeling_layers"  # imports the Auto modules, and ours import it
 
 
-class RegisterAfterImport(importlib.abc.MetaPathFinder):
+class RegisterAfterImport:
     """Finds the Auto modules and ours as Python does, and registers our classes once none of them is half imported."""
 
     half_imported = 0
@@ -17,7 +16,7 @@ class RegisterAfterImport(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):
         if name not in (AUTO_CONFIG, AUTO_MODEL, LAYERS) and not name.startswith(f"{__package__}."):
             return None
-        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        spec = PathFinder.find_spec(name, path, target)
         if spec is None or spec.loader is None:
             return spec
         run = spec.loader.exec_module

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from io import TextIOWrapper
 
+from .arguments import formatter
 from .errors import UserError
 from .verbs import VERBS
 
@@ -21,7 +22,7 @@ def main() -> None:
         prog="char-lstm",
         description="A character-level recurrent model: train it on your own text, let it write, look inside, publish.",
         epilog=f"verbs:\n{table}\n\n`char-lstm VERB --help` explains one.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=formatter,
     )
     parser.add_argument("verb", choices=VERBS, metavar="VERB", help="what to do; see below")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="the verb's own arguments")

@@ -1,6 +1,6 @@
 """The one sampling loop, in numpy: a saved checkpoint writes text without any framework."""
 
-import secrets
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice, takewhile
 from types import SimpleNamespace
@@ -107,7 +107,7 @@ def generate_texts(
 ) -> Iterator[str]:
     """What `generate_text` makes of each of several normalised prompts, text k with seed + k: `BATCH` side by side."""
     decoder, backend, sampling = prepare_sampling(model, tokenizer, **settings)
-    stops, seed = normalise_stops(backend, stop_strings), secrets.randbits(32) if seed is None else seed
+    stops, seed = normalise_stops(backend, stop_strings), draw_seed() if seed is None else seed
     longest = max(map(len, stops), default=0)
     for first in range(0, len(prompts), BATCH):
         begun = prompts[first : first + BATCH]
@@ -131,9 +131,14 @@ def sample(decoder: CharLstmDecoder, prompts: list[list[int]], settings, seed: i
     return islice(written, settings.max_new_tokens)
 
 
+def draw_seed() -> int:
+    """A seed that nobody chose, of 32 bits."""
+    return int.from_bytes(os.urandom(4), "big")
+
+
 def draw_uniforms(rows: int, settings, seed: int | None) -> np.ndarray:
     """The draws in [0, 1) of so many texts, (rows, max_new_tokens): row r's are those of seed + r alone."""
-    seed = secrets.randbits(32) if seed is None else seed
+    seed = draw_seed() if seed is None else seed
     if seed < 0:
         raise ValueError(f"seed must be 0 or more, got {seed}")
     return np.stack([np.random.default_rng(seed + row).random(settings.max_new_tokens) for row in range(rows)])

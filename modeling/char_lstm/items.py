@@ -1,8 +1,6 @@
 """Whole items, such as names, from a model whose texts end; and what of them stands in its training set."""
 
-import hashlib
 import logging
-import secrets
 from collections.abc import Iterable, Iterator
 from itertools import chain, count
 from pathlib import Path
@@ -10,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from .generation_char_lstm import BATCH, encode_prompt, prepare_sampling, sample_texts
+from .generation_char_lstm import BATCH, draw_seed, encode_prompt, prepare_sampling, sample_texts
 from .tokenization_char_lstm import normalise
 
 logger = logging.getLogger(__name__)
@@ -21,6 +19,8 @@ PATIENCE = 1000  # tries in a row without a new item: with 95 % confidence less 
 
 def hash_item(item: str) -> int:
     """64 bits of an item, so that among millions hardly two share theirs."""
+    import hashlib  # with OpenSSL, and few models are of items
+
     return int.from_bytes(hashlib.blake2b(item.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
 
@@ -67,7 +67,7 @@ def generate_items(
     prefix, seen = normalise(backend, prefix), set(known or ())
     prompt = encode_prompt(backend, prefix, model.config.bos_token_id)
     prompts = [prompt] * min(number, BATCH)
-    seeds = count(secrets.randbits(32) if seed is None else seed, len(prompts))
+    seeds = count(draw_seed() if seed is None else seed, len(prompts))
     texts = chain.from_iterable(sample_texts(decoder, prompts, sampling, first) for first in seeds)
     found = tries = 0
     while found < number:

@@ -4,8 +4,8 @@ The library warns about a missing weight and goes on with a random one; here eve
 the file. The checks need no framework, so both ways in share them.
 """
 
-import hashlib
 import json
+import math
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -100,6 +100,12 @@ def classifier_shapes(config, labels: int) -> dict[str, tuple[int, ...]]:
     return shapes | {"score.weight": (labels, config.hidden_size), "score.bias": (labels,)}
 
 
+def count_parameters(config, shapes: dict[str, tuple[int, ...]]) -> int:
+    """How many weights of these names and shapes training may change: all but the one-hot characters."""
+    fixed = () if config.embedding_size else ("model.embed_tokens.weight",)
+    return sum(math.prod(shape) for name, shape in shapes.items() if name not in fixed)
+
+
 def _known_items(folder: Path) -> frozenset[int] | None:
     """The hashes of the items that a model was trained on, None where none were saved."""
     return read_part(folder / ITEMS, load_items) if (folder / ITEMS).exists() else None
@@ -170,6 +176,8 @@ def recorded_files(folder: Path) -> dict[str, list[Path]]:
 
 def hash_files(files: list[Path]) -> str:
     """The sha256 of files, one after another."""
+    import hashlib  # with OpenSSL, and a classifier has no hash
+
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 

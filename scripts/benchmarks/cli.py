@@ -2,6 +2,7 @@
 measure, but makemore's transformer in `names`.
 
     python scripts/benchmark.py generation --json scripts/results/generation.json
+    python scripts/benchmark.py starts --json scripts/results/starts.json
     python scripts/benchmark.py training --dataset data/alice --json scripts/results/training.json
     python scripts/benchmark.py bfloat16 --dataset data/english --json scripts/results/bfloat16.json
     python scripts/benchmark.py memory --json scripts/results/memory.json
@@ -33,6 +34,7 @@ from .common import machine, plot
 
 VERBS = {
     "generation": "500 characters against their floor and the library's loop",
+    "starts": "how soon each verb begins, beside the import of what it needs",
     "training": "characters a second against a bare nn.LSTM loop, and the share of padding",
     "bfloat16": "training in half precision on a CPU: speed, and nats per character",
     "memory": "what a training step holds, by the length of its rows, with and without gradient checkpointing",
@@ -61,7 +63,7 @@ def main() -> None:
         verb.add_argument(
             "--json", type=Path, help="where the figures go, and a PNG beside it; default: scripts/results"
         )
-        if name in ("generation", "training", "bfloat16", "serving", "page"):
+        if name in ("generation", "starts", "training", "bfloat16", "serving", "page"):
             verb.add_argument("--repeats", type=int, default=9, help="runs of each candidate; medians are kept")
     for name in ("training", "bfloat16", "quality", "adaptation"):
         verbs.choices[name].add_argument("--dataset", required=True, help="a folder written by char-lstm build")

@@ -1,7 +1,5 @@
 """500 characters at a time, on one CPU thread, against the bare matrix products and the library's loop."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
@@ -14,7 +12,7 @@ from char_lstm import CharLstmForCausalLM, load, load_decoder
 from char_lstm.decoder_char_lstm import CharLstmDecoder
 from char_lstm.generation_char_lstm import BATCH, generate_text, generate_texts
 from char_lstm.items import generate_items
-from char_lstm.paths import CHECKOUT, PRETRAINED
+from char_lstm.paths import PRETRAINED
 from char_lstm.torch_decoder_char_lstm import as_decoder
 
 from .common import CELLS, interleaved
@@ -22,10 +20,6 @@ from .common import CELLS, interleaved
 CHARACTERS = 500
 ITEMS = 1000
 SAMPLING = {"temperature": 0.8, "top_k": 20, "top_p": 0.95, "max_new_tokens": CHARACTERS}
-IMPORTS = "import torch; from transformers import PreTrainedModel, GenerationMixin, PreTrainedTokenizerFast"
-FIRST_CHARACTER = (
-    "from char_lstm import generate_text, load; generate_text(*load('modeling/pretrained/alice'), max_new_tokens=1)"
-)
 
 
 class LibraryLoop(CharLstmForCausalLM):
@@ -56,22 +50,6 @@ def items_written() -> tuple[Callable[[], object], int]:
     return lambda: list(write()), sum(len(item) + 1 for item in write())
 
 
-def python(*arguments: str) -> None:
-    subprocess.run([sys.executable, *arguments], cwd=CHECKOUT, check=True, capture_output=True)
-
-
-def measure_start(repeats: int) -> dict[str, float]:
-    """Seconds from a process's start to what it was started for."""
-    return interleaved(
-        repeats,
-        generate_script=partial(python, "scripts/generate.py"),
-        imports=partial(python, "-c", IMPORTS),
-        first_character=partial(python, "-c", FIRST_CHARACTER),
-        classify_script=partial(python, "scripts/classify.py", "predict", "what time is it"),
-        numpy_imports=partial(python, "-c", "import numpy, safetensors.numpy, tokenizers"),
-    )
-
-
 def measure(repeats: int) -> dict:
     """Seconds and ratios of generation with the packaged models."""
     torch.set_num_threads(1)
@@ -99,10 +77,9 @@ def measure(repeats: int) -> dict:
         bare_products=bare_products(decoder, BATCH),
         items=write_items,
     )
-    cold = measure_start(max(repeats // 2, 1))
     cells = interleaved(repeats, **{name: partial(write, *load(PRETRAINED / folder)) for name, folder in CELLS.items()})
     return {
-        "seconds": {"one_text": one, f"{BATCH}_texts": many, "cold_start": cold},
+        "seconds": {"one_text": one, f"{BATCH}_texts": many},
         "unit": "ratio",
         "figures": {
             "one text, to the bare products": one["ours"] / one["bare_products"],
@@ -115,10 +92,6 @@ def measure(repeats: int) -> dict:
             f"{ITEMS} items, characters a second to one text's": item_characters
             / many["items"]
             / (CHARACTERS / one["ours"]),
-            "generate.py from process start, to the imports": cold["generate_script"] / cold["imports"],
-            "classify.py predict from process start, to numpy's and tokenizers' imports": cold["classify_script"]
-            / cold["numpy_imports"],
-            "load and first character, to the imports": cold["first_character"] / cold["imports"],
         },
         "characters_a_second": {name: CHARACTERS / seconds for name, seconds in cells.items()},
     }

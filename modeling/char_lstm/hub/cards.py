@@ -3,15 +3,10 @@
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from datasets import DatasetDict, DatasetInfo, SplitDict, SplitInfo
-from datasets.info import DatasetInfosDict
 from huggingface_hub import DatasetCard, DatasetCardData, EvalResult, ModelCard, ModelCardData, SpaceCard, SpaceCardData
-from jinja2 import Template
 
-from ..corpus.build import describe
-from ..corpus.sequences import lengths_of, max_length_of
 from ..generation_char_lstm import generate_text
 from ..items import FILE as ITEMS
 from ..items import generate_items, hash_item
@@ -20,6 +15,9 @@ from ..novelty import NoveltyIndex, measure_novelty
 from ..paths import TEMPLATES
 from .arguments import BOOK, PackageArguments, PublishArguments
 from .repo import Repo, card_of
+
+if TYPE_CHECKING:  # only the card of a corpus needs it
+    from datasets import DatasetDict
 
 METRICS = ("nats_per_char", "bits_per_char")
 LISTED = 20  # items that the card of a model of items shows at each temperature
@@ -120,6 +118,8 @@ def use_section(model: str, revision: str | None = None, *, items: bool, **shown
     Args:
         shown_at: the ids of the `space_id` and the static `page_id` that show it, if there are any.
     """
+    from jinja2 import Template
+
     template = Template(
         (TEMPLATES / "use_card.md").read_text(encoding="utf-8"), trim_blocks=True, keep_trailing_newline=True
     )
@@ -147,8 +147,14 @@ def items_sheet(model, tokenizer, folder: Path, seed: int) -> list[dict]:
     return sheet
 
 
-def dataset_card(corpus: DatasetDict, repo: Repo, args: PublishArguments) -> DatasetCard:
+def dataset_card(corpus: "DatasetDict", repo: Repo, args: PublishArguments) -> DatasetCard:
     """The card of a corpus, with its sizes."""
+    from datasets import DatasetInfo, SplitDict, SplitInfo
+    from datasets.info import DatasetInfosDict
+
+    from ..corpus.build import describe
+    from ..corpus.sequences import lengths_of, max_length_of
+
     characters = sum((lengths_of(split) - 1).sum() for split in corpus.values())  # a row starts with a newline
     files = [{"split": name, "path": f"data/{name}-*"} for name in corpus]
     terms: dict[str, Any] = {"license": args.dataset_license}

@@ -14,13 +14,13 @@ from huggingface_hub import ModelCard
 from safetensors.numpy import load_file
 
 from ..classifier import trace_intents
-from ..corpus.build import load_corpus
 from ..decoder_char_lstm import expected_shapes
 from ..errors import CheckpointError, TrainingError
 from ..files import write_file, write_json
 from ..loading import (
     checkpoint_folder,
     classifier_shapes,
+    count_parameters,
     hash_files,
     load_classifier,
     load_decoder,
@@ -28,7 +28,6 @@ from ..loading import (
     recorded_files,
     weight_files,
 )
-from ..training.evaluation import count_parameters, evaluate_folder
 from .cards import METRICS, is_of_items, items_sheet, text_sheet
 
 EVALUATION = "evaluation.json"
@@ -85,7 +84,9 @@ def recompute(folder: Path, recorded: dict, dataset: str | None) -> dict[str, An
         with suppress(TrainingError):  # it is somebody's own, and elsewhere
             found["recipe_sha256"] = hash_recipe(recorded["recipe"])
     if dataset:
+        from ..corpus.build import load_corpus
         from ..training.checkpoints import fingerprint
+        from ..training.evaluation import evaluate_folder
 
         adapt = "nats_per_char_adapted" in recorded
         found |= evaluate_folder(str(folder), dataset, recorded["split"], adapt=adapt)
@@ -178,6 +179,8 @@ def compare_rebuilt(folder: Path, rebuilt: str, recorded: dict, dataset: str | N
         return []
     if not dataset:
         raise CheckpointError(f"the weights of {rebuilt} are others: give --dataset, to compare what they predict")
+    from ..training.evaluation import evaluate_folder
+
     after = evaluate_folder(rebuilt, dataset, recorded["split"])["nats_per_char"]
     before = recorded["nats_per_char"]
     print(f"rebuilt: other weights; {after:.4f} nats per character, recorded {before:.4f}")

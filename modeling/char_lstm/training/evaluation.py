@@ -12,7 +12,7 @@ from ..corpus.build import load_corpus
 from ..decoder_char_lstm import CharLstmDecoder, expected_shapes
 from ..errors import CorpusError
 from ..files import write_json
-from ..loading import checkpoint_folder, hash_files, load, load_decoder, recorded_files
+from ..loading import checkpoint_folder, count_parameters, hash_files, load, load_decoder, recorded_files
 from ..tokenization_char_lstm import END_OF_ITEM, normalise
 from .adaptation import Memory
 
@@ -100,12 +100,6 @@ def load_on_device(folder: Path, **options) -> tuple:
 
     model, tokenizer = load(folder, **options)
     return model.to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer
-
-
-def count_parameters(config, shapes: dict[str, tuple[int, ...]]) -> int:
-    """How many weights of these names and shapes training may change: all but the one-hot characters."""
-    fixed = () if config.embedding_size else ("model.embed_tokens.weight",)
-    return sum(math.prod(shape) for name, shape in shapes.items() if name not in fixed)
 
 
 def in_words(figures: dict) -> str:

@@ -15,7 +15,6 @@ from pathlib import Path
 
 from ..arguments import formatter, help_if_asked, parse
 from ..paths import packaged_model
-from ..training.settings import INTENT_GROUPS
 
 SHOWN = {" ": "␣", "\n": "↵"}  # characters that a trace could not show as they are
 
@@ -25,8 +24,10 @@ def main(argv: list[str]) -> None:
         return train_intents(argv[1:])
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("train", help="train a classifier and measure it")
-    prediction = commands.add_parser("predict", help="name the intent of a text and its probability")
+    commands.add_parser("train", formatter_class=formatter, help="train a classifier and measure it")
+    prediction = commands.add_parser(
+        "predict", formatter_class=formatter, help="name the intent of a text and its probability"
+    )
     prediction.add_argument("text", help="what somebody says")
     prediction.add_argument("--model", help="a folder written by `train` (default: the packaged one)")
     prediction.add_argument("--trace", action="store_true", help="show the prediction after every word")
@@ -34,6 +35,8 @@ def main(argv: list[str]) -> None:
 
 
 def train_intents(argv: list[str]) -> None:
+    from ..training.settings import INTENT_GROUPS
+
     help_if_asked(argv, INTENT_GROUPS, __doc__)
 
     from ..files import replaced_files, write_json

@@ -14,16 +14,13 @@ Everything else goes to standard error. It needs only numpy, safetensors and tok
 import argparse
 import json
 import random
-import secrets
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 
 from ..arguments import formatter
-from ..corpus.decoding import decoded_lines, uncompressed
-from ..corpus.text import Cleaning
-from ..generation_char_lstm import BATCH, generate_texts, stream_text
+from ..generation_char_lstm import BATCH, draw_seed, generate_texts, stream_text
 from ..items import generate_items, hash_item
 from ..loading import load_decoder
 from ..paths import packaged_model
@@ -67,12 +64,16 @@ def read_command(argv: list[str]) -> argparse.Namespace:
 
 
 def read_lines(path: Path) -> list[str]:
+    from ..corpus.decoding import decoded_lines, uncompressed
+
     with path.open("rb") as file:
         return list(decoded_lines(uncompressed(file), str(path)))
 
 
 def random_sentence(path: Path, tokenizer, seed: int) -> str:
     """One sentence of a text file, read as a corpus is and normalised, with its newline."""
+    from ..corpus.text import Cleaning
+
     text = normalise(tokenizer, "".join(Cleaning().blocks([read_lines(path)])))
     sentences = [line for line in text.splitlines(keepends=True) if line.strip()]
     if not sentences:
@@ -109,7 +110,7 @@ def main(argv: list[str]) -> None:
     model, tokenizer = load_decoder(
         arguments.model or packaged_model("alice"), ignore_mismatched_hashes=arguments.ignore_mismatched_hashes
     )
-    seed = secrets.randbits(32) if arguments.seed is None else arguments.seed
+    seed = draw_seed() if arguments.seed is None else arguments.seed
     texts = texts_in_pieces(arguments, model, tokenizer, seed)
     print(f"seed {seed}", file=sys.stderr)
     if arguments.json:

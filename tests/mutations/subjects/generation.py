@@ -63,14 +63,14 @@ MUTATIONS = [
     Mutation(
         "seed ignored",
         "char_lstm.generation_char_lstm:draw_uniforms",
-        "seed = secrets.randbits(32) if seed is None else seed",
-        "seed = secrets.randbits(32)",
+        "seed = draw_seed() if seed is None else seed",
+        "seed = draw_seed()",
         "tests/test_generation.py::TestSeed",
     ),
     Mutation(
         "no seed is always the same seed",
         "char_lstm.generation_char_lstm:draw_uniforms",
-        "seed = secrets.randbits(32) if seed is None else seed",
+        "seed = draw_seed() if seed is None else seed",
         "seed = 0 if seed is None else seed",
         "tests/test_generation.py::TestSeed",
     ),
@@ -154,8 +154,8 @@ MUTATIONS = [
     Mutation(
         "torch imported for writing",
         "char_lstm.generation_char_lstm",
-        "import secrets\n",
-        "import secrets\nimport torch\n",
+        "import os\n",
+        "import os\nimport torch\n",
         "tests/test_loading.py::TestInAFreshProcess",
     ),
     Mutation(

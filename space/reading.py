@@ -1,13 +1,14 @@
 """Looking inside a model while it reads a text."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache, lru_cache
+from functools import cache, lru_cache, wraps
 
 import gradio as gr
 from starlette.exceptions import HTTPException
 
+import limits
 import models
 from char_lstm import normalise
 from char_lstm.inspection.page import LONGEST, connectivity_rows, inspector_data
@@ -73,6 +74,20 @@ def seen_by(model: str, text: str):
     return inspect_text(*models.model_of(model), text)
 
 
+def gives_back(answer: Callable[[dict], dict]) -> Callable[[dict], dict]:
+    """An answer that keeps no memory: a reading takes tens of megabytes for a while."""
+
+    @wraps(answer)
+    def answer_and_give_back(asked: dict) -> dict:
+        try:
+            return answer(asked)
+        finally:
+            limits.give_back_memory()
+
+    return answer_and_give_back
+
+
+@gives_back
 def connectivity(asked: dict) -> dict:
     """What the prediction of one character depends on, computed when the page asks for it.
 
@@ -86,6 +101,7 @@ def connectivity(asked: dict) -> dict:
     return connectivity_rows(seen, [position])[0]
 
 
+@gives_back
 def differences(asked: dict) -> dict:
     """How long a model and the three kinds of cells remember one letter of a text, computed when the page asks for it.
 

@@ -60,23 +60,23 @@ SHOW_LINK = """link => {
   history.replaceState(null, "", link);
   if (parent !== window) parent.postMessage({queryString: link.slice(1)}, "https://huggingface.co");  // around a Space
 }"""
-ANSWER = """const draws = [], watched = watch;  // gradio itself draws nothing anew where a script has changed a value
+AROUND = """const draws = [], watched = watch;  // gradio itself draws nothing anew where a script has changed a value
 watch = (names, draw) => { draws.push(draw); watched(names, draw); };
 {{ component }}
 const answer = async (name, asked) => {
-  const {model, chars} = JSON.parse(props.value), text = chars.join("");
-  const found = await server[name]({model, text, ...asked}), now = JSON.parse(props.value || null);
+  const {model, chars} = JSON.parse(props.record), text = chars.join("");
+  const found = await server[name]({model, text, ...asked}), now = JSON.parse(props.record || null);
   if (now?.model !== model || now.chars.join("") !== text) return;
-  props.value = JSON.stringify({...now, [name]: found});
+  props.record = JSON.stringify({...now, [name]: found});
   draws.forEach(draw => draw());
 };
 element.addEventListener("want-connectivity", ({detail}) => answer("connectivity", detail));
 element.addEventListener("want-differences", () => answer("differences"));
-element.addEventListener("fork", ({detail}) => { window.forked = detail; trigger("submit"); });"""
-FORK = """record => {
-  const {chars, model} = JSON.parse(record), {position, character} = window.forked;
-  return [chars.slice(0, position).join("") + character, model];
-}"""
+element.addEventListener("fork", ({detail: {position, character}}) => {
+  const {chars, model} = JSON.parse(props.record);
+  window.forked = [chars.slice(0, position).join("") + character, model];
+  trigger("submit");
+});"""
 
 
 def endpoint(function) -> dict:
@@ -86,7 +86,7 @@ def endpoint(function) -> dict:
 
 def prompt_box() -> gr.Textbox:
     words = {"label": "Begin with", "placeholder": "anything, or nothing"}
-    return gr.Textbox("", **words, lines=2, max_length=writing.LONGEST_PROMPT)
+    return gr.Textbox("", **words, lines=1, max_length=writing.LONGEST_PROMPT)
 
 
 def seed_box() -> gr.Number:
@@ -98,23 +98,22 @@ def temperature_slider() -> gr.Slider:
     return gr.Slider(0, 2, usual, step=0.05, label="Temperature", info="0 is safest, 2 is wildest")
 
 
-def model_radio() -> gr.Radio:
+def model_box() -> gr.Dropdown:
     several = len(models.MODELS) > 1
-    return gr.Radio(models.choices(), value=models.DEFAULT, label="Model", info=models.what_nats_are(), visible=several)
+    return gr.Dropdown(models.choices(), value=models.DEFAULT, label="Model", filterable=False, visible=several, elem_id="model")
 
 
-def settings_accordion() -> list[gr.Slider | gr.Number]:
-    """Temperature, top k, top p, seed and length, behind a heading that opens them."""
+def settings_boxes() -> list[gr.Slider | gr.Number]:
+    """Temperature, top k, top p, seed and length."""
     usual = models.default_settings()
     few, likely = "only the k likeliest; 0 means all", "only the likeliest, up to this total"
-    with gr.Accordion("Settings", open=False):
-        return [
-            temperature_slider(),
-            gr.Slider(0, 100, usual.top_k, step=1, precision=0, label="Top k", info=few),
-            gr.Slider(0.05, 1, usual.top_p, step=0.05, label="Top p", info=likely),
-            seed_box(),
-            gr.Number(CHARACTERS, label="Characters", precision=0),
-        ]
+    return [
+        temperature_slider(),
+        gr.Slider(0, 100, usual.top_k, step=1, precision=0, label="Top k", info=few),
+        gr.Slider(0.05, 1, usual.top_p, step=0.05, label="Top p", info=likely),
+        seed_box(),
+        gr.Number(CHARACTERS, label="Characters", precision=0),
+    ]
 
 
 def written_first() -> tuple[str, writing.Run]:
@@ -133,50 +132,45 @@ def examples_of(text: str) -> list[str]:
     return list(dict.fromkeys(" ".join(line.split()[:3])[:20] for line in text.splitlines() if line.strip()))[:5]
 
 
-def write_part(demo: gr.Blocks, first: str, done: writing.Run) -> gr.HTML:
-    """What to ask for, the sheet with the text, and the inspector that looks into it, which is returned."""
-    with gr.Row(elem_id="desk"):
-        with gr.Column(elem_id="ask", min_width=280):
+def write_part(demo: gr.Blocks, first: str, done: writing.Run) -> gr.State:
+    """What to ask for and the text, which is looked into; the run that wrote it is returned."""
+    with gr.Row(elem_id="ask"):
+        with gr.Column(min_width=280):
             prompt = prompt_box()
-            start = gr.Button(WRITE_LABEL.format(CHARACTERS), variant="primary", size="lg", elem_id="write")
-            stop = gr.Button("Stop", min_width=80)
-        with gr.Column(elem_id="paper", min_width=280):
-            sheet = sheets.new_sheet("Text", **sheets.finished_sheet(first, done))
-        with gr.Column(elem_id="tune", min_width=280):
-            model = model_radio()
-            temperature, top_k, top_p, seed, length = settings_accordion()
+        with gr.Column(min_width=280):
+            model = model_box()
+        with gr.Column(min_width=280), gr.Row():
+            start = gr.Button(WRITE_LABEL.format(CHARACTERS), variant="primary", scale=3, elem_id="write", min_width=100)
+            stop = gr.Button("Stop", min_width=60)
+    with gr.Accordion("Settings, and a text of your own", open=False), gr.Row():
+        with gr.Column(min_width=280):
+            temperature, top_k, top_p, seed, length = settings_boxes()
+        with gr.Column(min_width=280):
             gr.Examples(examples_of(first), prompt, label="Examples")
+            own = gr.Textbox(label="A text to look into", lines=5, max_lines=5, max_length=LONGEST, elem_id="own")
+            read = gr.Button("Look into it")
     run, drawn, link = gr.State(None), gr.Number(precision=0, visible=False, label="Seed"), gr.Textbox(visible=False)
-    if models.is_packaged(models.DEFAULT) and set(models.PAIR) <= models.MODELS.keys():
-        pair_part(run, done)
-    shown = sheets.new_component("inspector", ANSWER, reading.ANSWERS, elem_id="inside", label="Inspection")
+    text = sheets.new_text(first, done, AROUND, reading.ANSWERS, elem_id="inside", label="Text")
 
     asked = [prompt, model, temperature, top_k, top_p]
-    begin = {"fn": sheets.begin_text, "inputs": [prompt, model, seed, length, run], "outputs": [sheet, drawn, run]}
+    begin = {"fn": sheets.begin_text, "inputs": [prompt, model, seed, length, run], "outputs": [text, drawn, run]}
     blank = start.click(**begin, concurrency_limit=None, scroll_to_output=True, **HIDDEN)
     inputs = [*asked, drawn, length, run]
-    written = blank.success(**endpoint(writing.generate), inputs=inputs, outputs=sheet, **WRITING)
-    ended = written.then(sheets.end_text, [sheet, run], [sheet, link], queue=False, **HIDDEN)
-    looked = ended.then(reading.read_written, [sheet, run], shown, **READING)
+    written = blank.success(**endpoint(writing.generate), inputs=inputs, outputs=text, **WRITING)
+    ended = written.then(sheets.end_text, [text, run], [text, link], queue=False, **HIDDEN)
+    looked = ended.then(reading.read_written, [text, run], text, **READING)
     ended.then(None, link, js=SHOW_LINK, **HIDDEN)
     stop.click(lambda run: run.stop() if run else None, run, queue=False, cancels=[looked], **HIDDEN)
     length.change(lambda n: WRITE_LABEL.format(CHARACTERS if n is None else n), length, start, queue=False, **HIDDEN)
-    opened = demo.load(lambda: reading.first_record(first, done), None, shown, **READING)
+    opened = demo.load(lambda: reading.first_record(first, done), None, text, **READING)
     linked = demo.load(None, [*asked, seed, length], [*asked, seed, length], js=FROM_LINK, **HIDDEN)
     linked.then(None, js=WRITE_LINKED, **HIDDEN)
-    start.click(None, cancels=[opened, looked], **HIDDEN)
-    forked = shown.submit(None, shown, [prompt, model], js=FORK, **HIDDEN)
-    forked.then(None, js=f"() => {{ {WRITE} }}", **HIDDEN)
-    return shown
-
-
-def own_part(shown: gr.HTML) -> None:
-    """A text of the visitor's, which the inspector above then looks into."""
-    text = gr.Textbox(label="Text to read", lines=3, max_lines=6, max_length=LONGEST, elem_id="text-to-read")
-    model = model_radio()
-    read = gr.Button("Read it")
-    read.click(reading.read_own, [text, model], shown, scroll_to_output=True, **READING)
-    gr.api(**endpoint(reading.inspect), concurrency_limit=1, concurrency_id="inspecting")
+    gr.on([start.click, read.click], None, cancels=[opened, looked], **HIDDEN)
+    read.click(reading.read_own, [own, model, run], [text, run], scroll_to_output=True, **READING)
+    text.submit(None, None, [prompt, model], js="() => window.forked", **HIDDEN).then(
+        None, js=f"() => {{ {WRITE} }}", **HIDDEN
+    )
+    return run
 
 
 def pair_part(run: gr.State, done: writing.Run) -> None:
@@ -187,7 +181,7 @@ def pair_part(run: gr.State, done: writing.Run) -> None:
 
     def begin_pair(run: writing.Run | None) -> list:
         prompt = asked_for(run)["prompt"]  # a row that was not there has lost its headings
-        blank = [sheets.blank_sheet(prompt, name) | {"heading": heading(words, name)} for words, name in titles.items()]
+        blank = [sheets.blank_sheet(prompt, name) | words_on(words, name) for words, name in titles.items()]
         return [gr.update(visible=True), *blank]
 
     def write_pair(run: writing.Run | None):
@@ -229,14 +223,15 @@ def sheets_beside(names: dict[str, str]) -> list[gr.HTML]:
     beside = []
     for words, name in names.items():
         with gr.Column(min_width=280):
-            beside.append(sheets.new_sheet(words, heading=heading(words, name)))
+            beside.append(sheets.new_sheet(words, **words_on(words, name)))
     return beside
 
 
-def heading(words: str, name: str) -> str:
-    """A model, and how well it predicts the part of the book that was held out."""
+def words_on(words: str, name: str) -> dict[str, str]:
+    """What stands on a model's sheet: its name, its size and how well it predicts the part of the book held out."""
     figures = models.figures_of(name)
-    return f"{words}: {figures['parameters']:,} weights, {figures['nats_per_char']:.2f} nats per character"
+    said = f"{figures['parameters']:,} weights, {figures['nats_per_char']:.2f} nats per character"
+    return {"heading": words, "figures": said}
 
 
 def mark_when(written, beside: list[gr.HTML], names: Iterable[str]) -> None:
@@ -261,16 +256,17 @@ def build() -> gr.Blocks:
         return broken_page(str(error))
     with limits.Page(title="char-lstm: 500 characters", analytics_enabled=False) as demo:
         gr.Markdown(
-            "# Five hundred characters, one at a time\n\nA small recurrent network guesses the next character, draws "
-            "one, and reads it back. Let it write, see what it has memorised, and look inside while it reads.",
+            "# Five hundred characters, one at a time\n\nA small recurrent network writes. See what it copies from "
+            "what it has read, and choose any letter to see how it came.",
             elem_id="title",
         )
-        shown = write_part(demo, *first)
-        with gr.Accordion("Look into a text of your own", open=False):
-            own_part(shown)
+        run = write_part(demo, *first)
+        if models.is_packaged(models.DEFAULT) and set(models.PAIR) <= models.MODELS.keys():
+            pair_part(run, first[1])
         if set(models.CELLS.values()) <= models.MODELS.keys():
             with gr.Accordion("More: three kinds of cells write", open=False):
                 cells_part()
+        gr.api(**endpoint(reading.inspect), concurrency_limit=1, concurrency_id="inspecting")
     return limits.queued(demo)
 
 

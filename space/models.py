@@ -1,7 +1,6 @@
 """The models that the Space offers, each loaded when it is first asked for."""
 
 import json
-import math
 import os
 import threading
 from functools import cache
@@ -75,15 +74,6 @@ def choices() -> list[tuple[str, str]]:
     """Each model in words, with its test figure, and the name that programs call it by."""
     nats = {name: figures_of(name).get("nats_per_char") for name in MODELS}
     return [(title_of(name) + (f" ({nats[name]:.2f} nats)" if nats[name] else ""), name) for name in MODELS]
-
-
-def what_nats_are() -> str:
-    """A sentence that says what the default model's test figure means."""
-    nats = figures_of(DEFAULT).get("nats_per_char", 1.0)
-    return (
-        f"Nats a character, on text that it never read: at {nats:.2f}, each character surprises it as much as a blind "
-        f"choice among {math.exp(nats):.1f}."
-    )
 
 
 @cache

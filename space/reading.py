@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 
 import limits
 import models
+import sheets
 from char_lstm import normalise
 from char_lstm.inspection.page import LONGEST, connectivity_rows, inspector_data
 from char_lstm.tokenization_char_lstm import END_OF_ITEM
@@ -42,27 +43,30 @@ def inspect(text: str, model: str = models.DEFAULT) -> dict:
     return data_of(text, model, whole=True)
 
 
-def read_own(text: str, model: str) -> str:
-    """The record of a visitor's text, as JSON."""
-    return json.dumps(data_of(text, model, whole=False))
+def read_own(text: str, model: str, run: Run | None) -> tuple[dict, Run]:
+    """Stops the run before, if any; returns an update that shows a visitor's text with its record, and a new run."""
+    record = data_of(text, model, whole=False)
+    if run:
+        run.stop()
+    prompt = "".join(record["chars"]).removesuffix(END_OF_ITEM)
+    return sheets.blank_text(text, model) | {"prompt": prompt, "record": json.dumps(record)}, Run()
 
 
-def read_written(text: str, run: Run | None):
-    """The record of what was written, as much as can be shown, by the model that wrote it; of a list, its first item.
-    Nothing changes where there is no text, or another has been started."""
+def read_written(text: str, run: Run | None) -> dict:
+    """An update with the record of what was written, as much as can be shown, by the model that wrote it; of a list, its
+    first item. Nothing changes where there is no text, or another has been started."""
     if not (text and run and run.ended.is_set()):
         return gr.skip()
     model, settings = run.asked["model"], {name: run.asked[name] for name in ("temperature", "top_k", "top_p")}
-    if run.items:
-        return read_own(run.items[0], model)
     given = normalise(models.decoder_of(model)[1], run.asked["prompt"])
-    whole = (given + text)[:LONGEST]
-    return json.dumps(data_of(whole, model, whole=False, given=min(len(given), LONGEST), settings=settings))
+    whole = (run.items[0] if run.items else given + text)[:LONGEST]
+    record = data_of(whole, model, whole=False, given=min(len(given), LONGEST), settings=settings)
+    return gr.update(record=json.dumps(record))
 
 
 @cache
-def first_record(text: str, run: Run):
-    """The record of the text that the page opens with, made once."""
+def first_record(text: str, run: Run) -> dict:
+    """`read_written` of the text that the page opens with, made once."""
     return read_written(text, run)
 
 

@@ -1,4 +1,4 @@
-"""Sheets of paper: a component that shows a prompt, the text that continues it, and which passages are copies."""
+"""What shows texts: the one text of the page, which is looked into, and sheets of paper to compare others on."""
 
 from itertools import accumulate
 from urllib.parse import urlencode
@@ -12,27 +12,36 @@ from char_lstm.items import hash_item
 from char_lstm.tokenization_char_lstm import characters_lacking, list_some
 from writing import ITEMS, Run, check_request, lines_of, seed_or_drawn
 
-NOTHING = dict.fromkeys(("note", "remark", "link", "novelty"), "")  # what may be said around a text
+ABOUT_SHEET = dict.fromkeys(("prompt", "note", "novelty", "heading", "figures"), "")  # what may stand around a text
+ABOUT_TEXT = dict.fromkeys(("prompt", "note", "novelty", "record", "said", "link"), "")
 
 
 def new_sheet(label: str, **properties) -> gr.HTML:
-    """The component. Its value is the text; its other properties come from `blank_sheet` and `end_text`."""
-    return new_component("sheet", **{"value": "", "label": label, "heading": None, "prompt": ""} | NOTHING | properties)
+    """A sheet to read. Its value is the text; its other properties come from `blank_sheet` and `mark_copies`."""
+    files = page.component("sheet")
+    return new_component(files, files["js"], **{"value": "", "label": label} | ABOUT_SHEET | properties)
 
 
-def new_component(name: str, script="{{ component }}", functions: list | None = None, **properties) -> gr.HTML:
-    """A component of `char_lstm.page` with nothing in it yet, and a script around its own that may call `functions`."""
-    files = page.component(name)
-    looks = {"html_template": files["html"], "css_template": files["css"], "apply_default_css": False}
-    script = script.replace("{{ component }}", files["js"])
-    return gr.HTML(js_on_load=script, server_functions=functions, **looks, **properties)
-
-
-def finished_sheet(text: str, run: Run) -> dict:
-    """The properties of a sheet on which a text stands from the first."""
+def new_text(text: str, run: Run, script: str, functions: list, **properties) -> gr.HTML:
+    """The text that is looked into, with a finished one in it. Its value is what was written; its other properties come
+    from `blank_text`, `end_text` and `reading`. `script` goes around the component's own and may call `functions`."""
+    files = page.component("text", looks="inspector")
     ended, _ = end_text(text, run)
-    shown = blank_sheet(run.asked["prompt"], run.asked["model"]) | ended | {"value": text}
-    return {name: value for name, value in shown.items() if name != "__type__"}
+    shown = blank_text(run.asked["prompt"], run.asked["model"]) | ended | {"value": text}
+    del shown["__type__"]
+    script = script.replace("{{ component }}", files["js"])
+    return new_component(files, script, server_functions=functions, **ABOUT_TEXT | shown | properties)
+
+
+def new_component(files: dict[str, str], script: str, **properties) -> gr.HTML:
+    """A component of `char_lstm.page`."""
+    looks = {"html_template": files["html"], "css_template": files["css"], "apply_default_css": False}
+    return gr.HTML(js_on_load=script, **looks, **properties)
+
+
+def blank_text(prompt: str, model: str) -> dict:
+    """`blank_sheet` for the text that is looked into."""
+    return gr.update(**ABOUT_TEXT) | blank_sheet(prompt, model)
 
 
 def blank_sheet(prompt: str, model: str) -> dict:
@@ -45,16 +54,16 @@ def blank_sheet(prompt: str, model: str) -> dict:
         said.append(f"Left out, because this model has never met them: {list_some(lacking, ' ')} ({len(lacking)}).")
     if normalised != prompt:
         said.append("Read as:" if normalised else "Nothing is left of it.")
-    return gr.update(value="", prompt=shown, **NOTHING | {"note": " ".join(said)})
+    return gr.update(value="", prompt=shown, novelty="", note=" ".join(said))
 
 
 def begin_text(prompt: str, model: str, seed: int | None, length: int | None, run: Run | None):
-    """Stops the run before, if any; returns a blank sheet, the seed, which is drawn where none is given, and a new
+    """Stops the run before, if any; returns the blank text, the seed, which is drawn where none is given, and a new
     run."""
     check_request(prompt, seed, length)
     if run:
         run.stop()
-    return blank_sheet(prompt, model), seed_or_drawn(seed), Run()
+    return blank_text(prompt, model), seed_or_drawn(seed), Run()
 
 
 def end_text(text: str, run: Run | None) -> tuple[dict, str]:
@@ -62,19 +71,20 @@ def end_text(text: str, run: Run | None) -> tuple[dict, str]:
     was written; neither if another has been started in the meantime."""
     if not (text and run and run.ended.is_set()):
         return gr.skip(), gr.skip()
-    model, wanted, said = run.asked["model"], run.asked["max_new_tokens"], []
+    model, prompt, wanted, seed = (run.asked[name] for name in ("model", "prompt", "max_new_tokens", "seed"))
     if run.items:
-        novelty, written, wanted, kind = mark_known_items(run.items, model), len(run.items), ITEMS, "items"
+        given = len(normalise(models.decoder_of(model)[1], prompt))
+        novelty, written, wanted, kind = mark_known_items(run.items, model, given), len(run.items), ITEMS, "items"
     else:
         novelty, written, kind = mark_copies(text, model), len(text), "characters"
-    if written < wanted:
-        said.append(f"Unfinished: {written} of {wanted} {kind}.")
+    count = f"{written} {kind}" if written == wanted else f"Unfinished: {written} of {wanted} {kind}"
+    said = [f"{count}, from seed {seed}."]
     if not novelty["novelty"]:
         said.append("What is copied is not known: this model came without an index of its training text.")
     if not run.items and written > LONGEST:
         said.append(f"Only the first {LONGEST} characters are looked into.")
     link = "?" + urlencode(run.asked | ({} if run.items else {"max_new_tokens": written}))
-    return novelty | {"link": link, "remark": " ".join(said)}, link
+    return novelty | {"link": link, "said": " ".join(said)}, link
 
 
 def mark_copies(text: str, model: str) -> dict:
@@ -83,10 +93,11 @@ def mark_copies(text: str, model: str) -> dict:
     return gr.update(novelty=vars(measure_novelty(text, index)) if index and text else None)
 
 
-def mark_known_items(items: list[str], model: str) -> dict:
-    """An update that marks the items of a list that stand in the training set, and says how many items there are."""
+def mark_known_items(items: list[str], model: str, given: int) -> dict:
+    """An update that marks the items of a list that stand in the training set, and says how many items there are.
+    Places are counted from what was drawn first, after the `given` characters of the first item."""
     known = models.decoder_of(model)[0].known_items or ()
-    starts = accumulate((len(lines_of(item)) for item in items), initial=0)
+    starts = accumulate((len(lines_of(item)) for item in items), initial=-given)
     placed = zip(starts, items, strict=False)
     spans = [(start, start + len(item)) for start, item in placed if hash_item(item) in known]
     return gr.update(novelty={"spans": spans, "items": len(items)} if items else None)

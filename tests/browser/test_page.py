@@ -5,6 +5,7 @@ import threading
 from types import SimpleNamespace
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+import gradio as gr
 import pytest
 
 from tests.conftest import ALICE
@@ -66,28 +67,26 @@ def write(page, prompt: str = "Alice was") -> str:
 
 def start(page):
     page.get_by_role("button", name="Write 500 characters", exact=True).click()
-    page.locator(".sheet .verdict").first.wait_for(state="hidden")
+    page.locator("#inside .link").wait_for(state="hidden")
 
 
 def finished(page) -> str:
-    page.locator(".sheet .verdict").first.wait_for()
-    return page.locator(".sheet .text").first.text_content()
+    """The text with its prompt, once it is written."""
+    page.locator("#inside .link").wait_for()
+    return page.locator("#inside .text").text_content()
 
 
 def look_inside(page):
-    """The listbox of the inspector, once it shows what stands on the sheet."""
-    page.wait_for_function("""() => {
-        const text = [...document.querySelector(".sheet .written").textContent].slice(0, 1000).join("");
-        const letters = [...document.querySelectorAll(".inspector .char")].map(letter => letter.textContent).join("");
-        return letters === text;
-    }""")
-    return page.get_by_role("listbox", name="The text")
+    """The text as a listbox of letters, once it is one."""
+    listbox = page.get_by_role("listbox", name="The text")
+    listbox.wait_for()
+    return listbox
 
 
 def three_cells(page):
     page.get_by_role("button", name="More: three kinds of cells").click()
     page.get_by_role("button", name="with each").click()
-    page.wait_for_function("[...document.querySelectorAll('.sheet .count')].filter(c => c.textContent).length >= 4")
+    page.wait_for_function("[...document.querySelectorAll('.sheet .count')].filter(c => c.textContent).length >= 3")
 
 
 def compare(page) -> list:
@@ -107,12 +106,12 @@ def test_one_seed_is_written_after_one_book_and_after_many_beside_each_other(vis
     asked = {name: value for name, (value,) in parse_qs(urlsplit(page.url).query).items()}
     page.get_by_label("Begin with").first.fill("another prompt, not asked for yet")
     one, other = compare(page)
-    assert one.locator(".text").text_content() == text
+    assert one.locator(".written").text_content() == text
     many = load_decoder(ALICE.parent / "alice_english")
     wanted = generate_text(*many, "Alice was", seed=int(asked["seed"]), temperature=float(asked["temperature"]))
     assert other.locator(".text").text_content() == wanted
     for sheet in (one, other):
-        assert re.search(r"\d nats per character", sheet.locator(".heading").text_content())
+        assert re.search(r"\d nats per character", sheet.locator(".figures").text_content())
         assert "% new" in sheet.locator(".verdict").text_content()
     left, right = one.bounding_box(), other.bounding_box()
     if width == "desk":
@@ -125,15 +124,32 @@ def test_500_characters_stream_in_and_what_appears_in_the_book_is_marked(visit):
     page = visit()
     page.evaluate("""() => {
         window.lengths = new Set();
-        const text = document.querySelector(".sheet .text");
+        const text = document.querySelector("#inside .text");
         new MutationObserver(() => lengths.add(text.textContent.length)).observe(text, {childList: true});
     }""")
-    assert len(write(page)) == 500
+    text = write(page)
+    assert text.startswith("alice was")
+    assert len(text) == len("alice was") + 500
     assert page.evaluate("lengths.size") > 5
-    assert page.locator(".sheet .count").first.text_content() == "500 characters"
-    assert page.locator(".sheet .prompt").first.text_content() == "alice was"
-    assert page.locator(".sheet .note").first.text_content() == "Read as:"
-    assert "% new" in page.locator(".sheet .verdict").first.text_content()
+    assert re.fullmatch(r"500 characters, from seed \d+\.", page.locator("#inside .said").text_content())
+    assert page.locator("#inside .note").text_content() == "Read as:"
+    look_inside(page)
+    assert "% new" in page.locator("#inside .verdict").text_content()
+    assert page.locator("#inside .text").text_content() == text
+
+
+def test_past_what_is_looked_into_the_text_goes_on_with_its_marks(visit, monkeypatch):
+    import sheets
+
+    spans = {"spans": [(990, 1015), (1030, 1050)], "book_spans": [], "shortest": 20, "longest_copy": 25, "share_new": 0.9}
+    monkeypatch.setattr(sheets, "mark_copies", lambda text, model: gr.update(novelty=spans))
+    page = visit(query="?" + urlencode({"seed": 7, "max_new_tokens": 1100}))
+    page.get_by_text("Only the first 1000 characters are looked into.").wait_for()
+    look_inside(page)
+    text = page.locator("#inside .text").text_content()
+    assert (len(text), page.locator("#inside .char").count()) == (1100, 1000)
+    assert page.locator("#inside .char.copied").count() == 10
+    assert page.locator("#inside .rest mark").all_text_contents() == [text[1000:1015], text[1030:1050]]
 
 
 @pytest.fixture
@@ -159,22 +175,22 @@ def test_stop_ends_the_text_midway_and_it_is_called_unfinished(visit, slowed):
     page = visit()
     for _ in range(5):  # the next text, asked for at once, is not stopped with it
         start(page)
-        page.wait_for_function("document.querySelector('.sheet .text').textContent.length >= 20")
+        page.wait_for_function("document.querySelector('#inside .text').textContent.length >= 20")
         page.get_by_role("button", name="Stop").click()
         stopped = finished(page)
         assert 20 <= len(stopped) < 250
-        assert page.locator(".sheet .remark").first.text_content() == f"Unfinished: {len(stopped)} of 500 characters."
-        assert f"max_new_tokens={len(stopped)}" in page.locator(".sheet .link").first.get_attribute("href")
+        assert page.locator("#inside .said").text_content().startswith(f"Unfinished: {len(stopped)} of 500 characters")
+        assert f"max_new_tokens={len(stopped)}" in page.locator("#inside .link").get_attribute("href")
     slowed.go_on.set()
     start(page)
-    page.wait_for_function("document.querySelector('.sheet .count').textContent === '500 characters'")
+    assert len(finished(page)) == 500
 
 
 def test_a_new_text_takes_the_place_of_one_that_is_still_being_written(visit, slowed):
     page = visit()
     for _ in range(2):
         start(page)
-        page.wait_for_function("document.querySelector('.sheet .text').textContent.length >= 10")
+        page.wait_for_function("document.querySelector('#inside .text').textContent.length >= 10")
     assert slowed.ended.acquire(timeout=5)
     slowed.go_on.set()
     assert len(finished(page)) == 500
@@ -182,20 +198,21 @@ def test_a_new_text_takes_the_place_of_one_that_is_still_being_written(visit, sl
 
 def test_the_page_opens_with_a_finished_text_and_one_letter_explained(visit):
     page = visit()
-    assert page.locator(".sheet .count").first.text_content() == "500 characters"
+    assert page.locator("#inside .said").text_content() == "500 characters, from seed 7."
     look_inside(page)
     assert page.locator(".char[aria-selected=true]").count() == 1
 
 
 def test_the_address_writes_the_same_text_again_and_the_button_another(visit):
     page = visit()
-    page.get_by_label("Alice, one book: with a GRU").first.check()
+    page.get_by_label("Model").click()
+    page.get_by_role("option", name="Alice, one book: with a GRU").click()
     text = write(page, "“Why?” said the Hatter & so")
     page.wait_for_function("location.search")
     link = urlsplit(page.url).query
-    assert page.locator(".sheet .link").first.get_attribute("href") == f"?{link}"
+    assert page.locator("#inside .link").get_attribute("href") == f"?{link}"
     again = visit(query=f"?{link}")
-    again.wait_for_function("text => document.querySelector('.sheet .text').textContent === text", arg=text)
+    again.wait_for_function("text => document.querySelector('#inside .text').textContent === text", arg=text)
     assert again.get_by_label("Begin with").first.input_value() == "“Why?” said the Hatter & so"
     start(page)
     assert finished(page) != text
@@ -207,12 +224,27 @@ def test_the_address_writes_the_same_text_again_and_the_button_another(visit):
 )
 def test_a_number_out_of_range_is_said_in_words_and_the_text_stays(visit, field, value, says):
     page = visit()
-    text = page.locator(".sheet .text").first.text_content()
+    text = page.locator("#inside .text").text_content()
     page.get_by_role("button", name="Settings").click()
     page.get_by_label(field).first.fill(value)
     page.locator("#write").click()
     page.get_by_text(says).wait_for()
-    assert page.locator(".sheet .text").first.text_content() == text
+    assert page.locator("#inside .text").text_content() == text
+
+
+def test_a_text_of_ones_own_takes_the_place_and_nothing_more_of_the_one_being_written_comes(visit, slowed):
+    page = visit()
+    page.get_by_role("button", name="Settings").click()
+    page.get_by_label("A text to look into").fill("The Hatter!")
+    start(page)
+    page.wait_for_function("document.querySelector('#inside .text').textContent.length >= 10")
+    page.get_by_role("button", name="Look into it").click()
+    page.locator("#inside .char").first.wait_for()
+    assert slowed.ended.acquire(timeout=5)
+    assert look_inside(page).text_content() == "the hatter\n"
+    assert page.locator("#inside .note").text_content() == "Read as:"
+    assert page.locator("#inside .said").text_content() == ""
+    assert page.locator("#inside :is(.link, .copy, .fork):visible").count() == 0
 
 
 def test_the_buttons_number_follows_the_field(visit):
@@ -239,7 +271,7 @@ def test_copy_takes_prompt_and_text(visit):
     text = write(page)
     page.get_by_role("button", name="Copy").first.click()
     page.get_by_role("button", name="Copied").wait_for()
-    assert page.evaluate("navigator.clipboard.readText()") == "alice was" + text
+    assert page.evaluate("navigator.clipboard.readText()") == text
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -247,7 +279,7 @@ def test_the_keyboard_walks_through_the_text_and_nothing_is_asked_of_the_server(
     from char_lstm import inspect_text, load
 
     page = visit(width)
-    text = "alice was" + write(page)
+    text = write(page)
     listbox = look_inside(page)
     asked = []
     page.on("request", lambda request: asked.append(request.url))
@@ -363,8 +395,7 @@ def test_markup_in_a_prompt_and_in_a_text_is_shown_and_never_becomes_part_of_the
     page = visit()
     page.get_by_label("Begin with").first.fill(MARKUP)
     start(page)
-    page.locator(".sheet .count").first.get_by_text("500 characters").wait_for()
-    assert page.locator(".sheet .prompt").first.text_content() == MARKUP
+    assert finished(page).startswith(MARKUP)
     listbox = look_inside(page)
     assert listbox.text_content().startswith(MARKUP)
     listbox.focus()
@@ -374,7 +405,7 @@ def test_markup_in_a_prompt_and_in_a_text_is_shown_and_never_becomes_part_of_the
 
 def test_markup_in_a_link_never_becomes_part_of_the_page(visit):
     page = visit(query=f"?{urlencode({'model': MARKUP, 'prompt': MARKUP, 'temperature': MARKUP, 'seed': 7})}")
-    page.wait_for_function("document.querySelector('.sheet .count').textContent === '500 characters'")
+    page.wait_for_function("new URLSearchParams(location.search).get('max_new_tokens') === '500'")
     # what a link says amiss is left as it was
-    assert page.get_by_label("Alice, one book: the assignment").first.is_checked()
+    assert page.get_by_label("Model").input_value().startswith("Alice, one book: the assignment")
     assert not is_injected(page)

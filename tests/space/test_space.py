@@ -296,7 +296,8 @@ class TestInside:
         monkeypatch.setattr(
             reading, "connectivity_rows", lambda seen, wanted: asked.extend(wanted) or rows(seen, wanted)
         )
-        record = json.loads(reading.read_own("alice was", "alice_gru"))
+        text, _ = reading.read_own("alice was", "alice_gru", None)
+        record = json.loads(text["record"])
         assert record["connectivity"] is None
         assert not asked
         found = reading.connectivity({"model": "alice_gru", "text": "".join(record["chars"]), "position": 5})
@@ -313,7 +314,7 @@ class TestInside:
     def test_a_text_is_looked_into_by_the_model_that_wrote_it(self):
         run = writing.Run()
         *_, text = writing.generate("Alice", "alice_gru", 0.5, 3, 0.9, seed=3, max_new_tokens=20, run=run)
-        record = json.loads(reading.read_written(text, run))
+        record = json.loads(reading.read_written(text, run)["record"])
         assert (record["model"], record["given"]) == ("alice_gru", len("alice"))
         assert record["settings"] == {"temperature": 0.5, "top_k": 3, "top_p": 0.9}
         assert "".join(record["chars"]) == "alice" + text
@@ -350,8 +351,8 @@ class TestSheet:
         return texts[-1], run
 
     def test_it_shows_the_prompt_as_the_model_reads_it(self):
-        sheet, *_ = sheets.begin_text("“Off with her!”", "alice", 12, 500, None)
-        assert (sheet["prompt"], sheet["note"]) == (" off with her\n", "Read as:")
+        text, *_ = sheets.begin_text("“Off with her!”", "alice", 12, 500, None)
+        assert (text["prompt"], text["note"], text["record"]) == (" off with her\n", "Read as:", "")
         assert sheets.blank_sheet("off with her", "alice")["note"] == ""
 
     def test_it_names_and_counts_the_letters_that_a_prompt_loses(self):
@@ -373,22 +374,22 @@ class TestSheet:
 
     def test_its_link_holds_prompt_settings_and_seed(self):
         text, run = self.written()
-        sheet, link = sheets.end_text(text, run)
-        assert sheet["link"] == link
-        assert sheet["remark"] == ""
+        shown, link = sheets.end_text(text, run)
+        assert shown["link"] == link
+        assert shown["said"] == "500 characters, from seed 12."
         asked = {name: value for name, (value,) in parse_qs(link.removeprefix("?")).items()}
         wanted = ("Alice was", "alice", 0.7, 4, 0.9, 12, 500)
         assert asked == dict(zip(writing.FIELDS, map(str, wanted), strict=True))
 
     def test_a_stopped_text_is_called_unfinished_and_its_link_asks_for_what_was_written(self):
         text, run = self.written(stop_after=3)
-        sheet, link = sheets.end_text(text, run)
-        assert sheet["remark"] == "Unfinished: 30 of 500 characters."
+        shown, link = sheets.end_text(text, run)
+        assert shown["said"] == "Unfinished: 30 of 500 characters, from seed 12."
         assert link.endswith("&max_new_tokens=30")
 
     def test_of_a_text_too_long_to_be_looked_into_that_is_said(self):
         text, run = self.written(max_new_tokens=1010)
-        assert sheets.end_text(text, run)[0]["remark"] == "Only the first 1000 characters are looked into."
+        assert sheets.end_text(text, run)[0]["said"].endswith(". Only the first 1000 characters are looked into.")
 
     def test_nothing_is_said_of_a_text_that_another_has_taken_the_place_of(self):
         for run in (writing.Run(), None):  # None: of a session that is forgotten
@@ -408,7 +409,7 @@ class TestSheet:
 
     def test_without_an_index_it_says_why_nothing_is_marked(self, monkeypatch):
         monkeypatch.setattr(models, "novelty_index_of", lambda name: None)
-        assert "without an index of its training text" in sheets.end_text(*self.written(max_new_tokens=10))[0]["remark"]
+        assert "without an index of its training text" in sheets.end_text(*self.written(max_new_tokens=10))[0]["said"]
 
     @pytest.fixture
     def names(self, make_model, tmp_path, monkeypatch):
@@ -439,8 +440,10 @@ class TestSheet:
         assert sheets.blank_sheet("A", "names")["prompt"] == ""
         found = sheets.end_text(text, run)[0]["novelty"]
         assert found["items"] == writing.ITEMS
-        assert {text[start:end] for start, end in found["spans"]} == set(known)
-        assert "".join(json.loads(reading.read_written(text, run))["chars"]) == items[0] + END_OF_ITEM
+        assert {text[start + len("a") : end + len("a")] for start, end in found["spans"]} == set(known)
+        record = json.loads(reading.read_written(text, run)["record"])
+        assert ("".join(record["chars"]), record["given"]) == (items[0] + END_OF_ITEM, len("a"))
+        assert record["settings"]
 
     def test_of_a_list_that_is_stopped_only_the_items_shown_are_counted(self, names):
         names(newlines=True)
@@ -449,9 +452,9 @@ class TestSheet:
         run.stopped.set()
         assert not list(writes)
         assert shown == "".join(map(writing.lines_of, run.items))
-        sheet, _ = sheets.end_text(shown, run)
-        assert sheet["novelty"] == {"spans": [], "items": 3}
-        assert sheet["remark"] == "Unfinished: 3 of 20 items."
+        ended, _ = sheets.end_text(shown, run)
+        assert ended["novelty"] == {"spans": [], "items": 3}
+        assert ended["said"] == "Unfinished: 3 of 20 items, from seed 3."
 
 
 class TestStart:

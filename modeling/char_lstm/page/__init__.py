@@ -43,7 +43,8 @@ def script_of(*names: str) -> str:
     return "".join(joined)
 
 
-def component(name: str) -> dict[str, str]:
-    """A component's HTML, its CSS, and its script as the body of a function of `element`, `props` and `watch`."""
+def component(name: str, looks: str | None = None) -> dict[str, str]:
+    """A component's HTML, its CSS, and its script as the body of a function of `element`, `props` and `watch`; `looks`
+    names another component whose HTML and CSS it has."""
     script = script_of(name) + f"{name}_js.mount(element, props, watch);"
-    return {"html": part(f"{name}.html"), "css": part(f"{name}.css"), "js": script}
+    return {"html": part(f"{looks or name}.html"), "css": part(f"{looks or name}.css"), "js": script}

@@ -1,12 +1,12 @@
 // Draws the record of a reading: its letters, and what the model did at the one that is chosen.
 import {drawCell, findMoment} from "./cell.js";
-import {describe, markLetters, shareNew} from "./copies.js";
+import {describe, markedPieces, markLetters, shareNew} from "./copies.js";
 import {drawLetters, lineAway, placesOfLetters} from "./letters.js";
 import {connectivityOf, drawConnectivity, drawHolds, drawStrip, drawTable, markStrip, shareOf} from "./more.js";
 import {drawOdds} from "./odds.js";
 import {ends, label, MEANING, tintOf} from "./quantities.js";
 import {drawChips, drawTracks} from "./tracks.js";
-import {isolated, make, percent, quote} from "./words.js";
+import {isolated, isUnwritten, make, percent, quote} from "./words.js";
 
 const RECENT = 28;  // characters of the past that a sentence quotes
 const MOST_SURPRISING = 4;  // nats, the full tint
@@ -15,6 +15,7 @@ const PACE = 700;  // milliseconds a letter
 
 export function mount(element, props, watch) {
   const $ = name => element.querySelector("." + name);
+  const rest = make("span", {className: "rest"});
   let seen, letters = [], spans, ahead, chosen, moment, timer, forked = null, quantity = "state";
   let tintedBy = null, inside = 0;  // the cells, by their places in the record, that tints the text and that is drawn
 
@@ -89,12 +90,13 @@ export function mount(element, props, watch) {
   function drawAnswers() {  // what comes after the record, when it is asked for
     drawDetails();
     drawMemories();
-    const meet = markLetters(spans, seen);
+    const meet = markLetters(spans, seen), read = seen.chars.filter(char => !isUnwritten(char)).length;
+    rest.replaceChildren(...markedPieces(props.rest ?? "", seen.novelty, read - seen.given));
     $("verdict").hidden = !seen.novelty;
     $("copies").textContent = seen.novelty ? describe(seen.novelty, meet) : "";
     if (!seen.novelty) return;
     $("share").textContent = shareNew(seen.novelty);
-    $("longest").textContent = `longest copy: ${seen.novelty.longest_copy} characters`;
+    $("longest").textContent = seen.novelty.items ? "" : `longest copy: ${seen.novelty.longest_copy} characters`;
   }
 
   function choose(t, {isWalk = false, isScrolled = true} = {}) {
@@ -213,7 +215,7 @@ export function mount(element, props, watch) {
     letters = placesOfLetters(seen.chars);
     const drawn = drawLetters(seen.chars, letters, surprise);
     spans = drawn.spans;
-    $("text").replaceChildren(...drawn.nodes, ...props.rest ? [make("span", {className: "rest"}, props.rest)] : []);
+    $("text").replaceChildren(...drawn.nodes, rest);
     const {direction} = getComputedStyle($("text"));
     ahead = direction === "rtl" ? -1 : 1;
     for (const scroll of element.querySelectorAll(".scroll:has(.bars, .strip)")) scroll.dir = direction;

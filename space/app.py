@@ -55,6 +55,11 @@ FROM_LINK = f"""(...values) => {{
 }}"""
 WRITE = "document.getElementById('write').click();"
 WRITE_LINKED = f"() => {{ if (new URLSearchParams(location.search).has('seed')) {WRITE} }}"
+OPEN_API = """() => {
+  const wanted = new URLSearchParams(location.search).get("view") === "api";
+  // gradio itself opens its panel then, but does not load it
+  if (wanted) document.querySelector("footer .show-api").dispatchEvent(new MouseEvent("mouseenter"));
+}"""
 SHOW_LINK = """link => {
   if (!link) return;
   history.replaceState(null, "", link);
@@ -64,9 +69,10 @@ AROUND = """const draws = [], watched = watch;  // gradio itself draws nothing a
 watch = (names, draw) => { draws.push(draw); watched(names, draw); };
 {{ component }}
 const answer = async (name, asked) => {
-  const {model, chars} = JSON.parse(props.record), text = chars.join("");
-  const found = await server[name]({model, text, ...asked}), now = JSON.parse(props.record || null);
-  if (now?.model !== model || now.chars.join("") !== text) return;
+  const {model, held, chars} = JSON.parse(props.record), of = JSON.stringify([model, held, chars]);
+  const found = await server[name]({model, held, text: chars.join(""), ...asked});
+  const now = JSON.parse(props.record || "{}");
+  if (JSON.stringify([now.model, now.held, now.chars]) !== of) return;
   props.record = JSON.stringify({...now, [name]: found});
   draws.forEach(draw => draw());
 };
@@ -76,6 +82,9 @@ element.addEventListener("fork", ({detail: {position, character}}) => {
   const {chars, model} = JSON.parse(props.record);
   window.forked = [chars.slice(0, position).join("") + character, model];
   trigger("submit");
+});
+element.addEventListener("hold-gate", ({detail: {gate, value}}) => {
+  trigger("hold", {held: {...JSON.parse(props.record).held, [gate]: value}});
 });"""
 
 
@@ -100,7 +109,8 @@ def temperature_slider() -> gr.Slider:
 
 def model_box() -> gr.Dropdown:
     several = len(models.MODELS) > 1
-    return gr.Dropdown(models.choices(), value=models.DEFAULT, label="Model", filterable=False, visible=several, elem_id="model")
+    looks = {"label": "Model", "filterable": False, "elem_id": "model"}
+    return gr.Dropdown(models.choices(), value=models.DEFAULT, visible=several, **looks)
 
 
 def settings_boxes() -> list[gr.Slider | gr.Number]:
@@ -140,7 +150,8 @@ def write_part(demo: gr.Blocks, first: str, done: writing.Run) -> gr.State:
         with gr.Column(min_width=280):
             model = model_box()
         with gr.Column(min_width=280), gr.Row():
-            start = gr.Button(WRITE_LABEL.format(CHARACTERS), variant="primary", scale=3, elem_id="write", min_width=100)
+            words = WRITE_LABEL.format(CHARACTERS)
+            start = gr.Button(words, variant="primary", scale=3, min_width=100, elem_id="write")
             stop = gr.Button("Stop", min_width=60)
     with gr.Accordion("Settings, and a text of your own", open=False), gr.Row():
         with gr.Column(min_width=280):
@@ -165,12 +176,25 @@ def write_part(demo: gr.Blocks, first: str, done: writing.Run) -> gr.State:
     opened = demo.load(lambda: reading.first_record(first, done), None, text, **READING)
     linked = demo.load(None, [*asked, seed, length], [*asked, seed, length], js=FROM_LINK, **HIDDEN)
     linked.then(None, js=WRITE_LINKED, **HIDDEN)
+    demo.load(None, js=OPEN_API, **HIDDEN)
     gr.on([start.click, read.click], None, cancels=[opened, looked], **HIDDEN)
     read.click(reading.read_own, [own, model, run], [text, run], scroll_to_output=True, **READING)
-    text.submit(None, None, [prompt, model], js="() => window.forked", **HIDDEN).then(
-        None, js=f"() => {{ {WRITE} }}", **HIDDEN
-    )
+    write_again(text, run, done, [*asked, length])
     return run
+
+
+def write_again(text: gr.HTML, run: gr.State, done: writing.Run, fields: list) -> None:
+    """What the text itself asks for: to go on otherwise from a letter, or to be written anew with a gate held."""
+
+    def prepare(run: writing.Run | None, event: gr.EventData) -> list:
+        before = (run if run and run.asked else done).asked
+        held = {gate: value for gate, value in event.held.items() if value is not None}
+        return [*(before[name] for name in writing.FIELDS if name != "seed"), writing.Run(before["seed"], held)]
+
+    forked = text.submit(None, None, fields[:2], js="() => window.forked", **HIDDEN)
+    held = text.hold(prepare, run, [*fields, run], **HIDDEN)
+    for asking in (forked, held):
+        asking.success(None, js=f"() => {{ {WRITE} }}", **HIDDEN)
 
 
 def pair_part(run: gr.State, done: writing.Run) -> None:

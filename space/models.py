@@ -3,12 +3,13 @@
 import json
 import os
 import threading
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import gradio as gr
 
 from char_lstm import NoveltyIndex, load, load_decoder
+from char_lstm.decoder_char_lstm import CharLstmDecoder
 from char_lstm.generation_char_lstm import sampling_settings
 from char_lstm.inspection.telling import known_cells
 from char_lstm.loading import CheckpointError, checkpoint_folder
@@ -45,6 +46,29 @@ def model_of(name: str):
 
         torch.set_num_threads(1)  # readings run side by side; two threads each are slower on a busy machine
         return load(MODELS[name])
+
+
+@lru_cache(maxsize=4)
+def held_model(name: str, held: tuple[tuple[str, float], ...]):
+    """`model_of` with gates held open or shut: their names, each with 1 or 0."""
+    from char_lstm.inspection.holding import hold_gates  # imports torch
+
+    model, tokenizer = model_of(name)
+    return hold_gates(model, dict(held)), tokenizer
+
+
+def reader_of(name: str, held: dict[str, float]):
+    """What reads a text: the torch model, of which gates may be held, and its tokenizer."""
+    return held_model(name, tuple(sorted(held.items()))) if held else model_of(name)
+
+
+def writer_of(name: str, held: dict[str, float]):
+    """What writes a text: the decoder, of which gates may be held, and its tokenizer."""
+    decoder, tokenizer = decoder_of(name)
+    if held:
+        weights = {part: tensor.numpy() for part, tensor in reader_of(name, held)[0].state_dict().items()}
+        decoder = CharLstmDecoder(weights, decoder.config, decoder.generation_config)
+    return decoder, tokenizer
 
 
 @cache

@@ -17,12 +17,13 @@ from char_lstm.tokenization_char_lstm import END_OF_ITEM
 from writing import Run
 
 
-def data_of(text: str | None, model: str, *, whole: bool, **known) -> dict:
+def data_of(text: str | None, model: str, *, whole: bool, held: dict[str, float] | None = None, **known) -> dict:
     """What `inspector_data` yields last, or first; what cannot be read is refused in words that the visitor sees."""
     models.check_model(model)
-    known |= {"title": models.title_of(model), "nats": models.figures_of(model).get("nats_per_char")}
+    known |= {"title": models.title_of(model), "nats": models.figures_of(model).get("nats_per_char"), "held": held}
+    known["cells"] = models.cells_of(model)
     try:
-        found = inspector_data(*models.model_of(model), str(text or ""), model, cells=models.cells_of(model), **known)
+        found = inspector_data(*models.reader_of(model, held or {}), str(text or ""), model, **known)
         return list(found)[-1] if whole else next(found)
     except ValueError as error:
         raise models.visible_error(error) from error
@@ -53,14 +54,15 @@ def read_own(text: str, model: str, run: Run | None) -> tuple[dict, Run]:
 
 
 def read_written(text: str, run: Run | None) -> dict:
-    """An update with the record of what was written, as much as can be shown, by the model that wrote it; of a list, its
-    first item. Nothing changes where there is no text, or another has been started."""
+    """An update with the record of what was written, as much as can be shown, by the model that wrote it; of a list,
+    its first item. Nothing changes where there is no text, or another has been started."""
     if not (text and run and run.ended.is_set()):
         return gr.skip()
     model, settings = run.asked["model"], {name: run.asked[name] for name in ("temperature", "top_k", "top_p")}
     given = normalise(models.decoder_of(model)[1], run.asked["prompt"])
     whole = (run.items[0] if run.items else given + text)[:LONGEST]
-    record = data_of(whole, model, whole=False, given=min(len(given), LONGEST), settings=settings)
+    known = {"given": min(len(given), LONGEST), "settings": settings, "held": run.held}
+    record = data_of(whole, model, whole=False, **known)
     return gr.update(record=json.dumps(record))
 
 
@@ -71,11 +73,11 @@ def first_record(text: str, run: Run) -> dict:
 
 
 @lru_cache(maxsize=4)
-def seen_by(model: str, text: str):
+def seen_by(model: str, held: tuple[tuple[str, float], ...], text: str):
     """A text as a model read it, kept for the letters that are asked about one after the other."""
     from char_lstm.inspection.inspect import inspect_text  # imports torch
 
-    return inspect_text(*models.model_of(model), text)
+    return inspect_text(*models.reader_of(model, dict(held)), text)
 
 
 def gives_back(answer: Callable[[dict], dict]) -> Callable[[dict], dict]:
@@ -96,11 +98,12 @@ def connectivity(asked: dict) -> dict:
     """What the prediction of one character depends on, computed when the page asks for it.
 
     Args:
-        asked: the `model`, the `text` that it read and the `position` in it.
+        asked: the `model`, the gates `held`, the `text` that it read and the `position` in it.
     """
     with refusing():
         models.check_model(asked["model"])
-        seen = seen_by(asked["model"], asked["text"].removesuffix(END_OF_ITEM)[:LONGEST])
+        held, text = tuple(sorted(asked["held"].items())), asked["text"].removesuffix(END_OF_ITEM)[:LONGEST]
+        seen = seen_by(asked["model"], held, text)
         position = range(len(seen.chars))[asked["position"]]
     return connectivity_rows(seen, [position])[0]
 
@@ -110,15 +113,16 @@ def differences(asked: dict) -> dict:
     """How long a model and the three kinds of cells remember one letter of a text, computed when the page asks for it.
 
     Args:
-        asked: the `model` and the `text` that it read.
+        asked: the `model`, the gates `held` and the `text` that it read.
     """
     from char_lstm.inspection.differences import compare_memories  # imports torch
 
     with refusing():
-        models.check_model(asked["model"])
+        models.check_model(name := asked["model"])
+        read = {models.title_of(name): models.reader_of(name, asked["held"])}
         text = asked["text"].removesuffix(END_OF_ITEM)[:LONGEST]
-    names = [name for name in dict.fromkeys([asked["model"], *models.CELLS.values()]) if name in models.MODELS]
-    return compare_memories({models.title_of(name): models.model_of(name) for name in names}, text)
+    cells = {models.title_of(cell): models.model_of(cell) for cell in models.CELLS.values() if cell in models.MODELS}
+    return compare_memories(read | {title: cell for title, cell in cells.items() if title not in read}, text)
 
 
 @contextmanager
@@ -127,7 +131,9 @@ def refusing() -> Iterator[None]:
     try:
         yield
     except (gr.Error, KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
-        raise HTTPException(422, "Wanted: the name of a model, the text that it read, a position in it.") from error
+        raise HTTPException(
+            422, "Wanted: a model's name, the gates held, the text that it read, a position in it."
+        ) from error
 
 
 ANSWERS = [connectivity, differences]

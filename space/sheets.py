@@ -59,8 +59,10 @@ def blank_sheet(prompt: str, model: str) -> dict:
 
 def begin_text(prompt: str, model: str, seed: int | None, length: int | None, run: Run | None):
     """Stops the run before, if any; returns the blank text, the seed, which is drawn where none is given, and a new
-    run."""
+    run, or the one that waits to be written anew."""
     check_request(prompt, seed, length)
+    if run and run.seed is not None and not run.asked:
+        return blank_text(prompt, model), run.seed, run
     if run:
         run.stop()
     return blank_text(prompt, model), seed_or_drawn(seed), Run()
@@ -83,6 +85,9 @@ def end_text(text: str, run: Run | None) -> tuple[dict, str]:
         said.append("What is copied is not known: this model came without an index of its training text.")
     if not run.items and written > LONGEST:
         said.append(f"Only the first {LONGEST} characters are looked into.")
+    if run.held:
+        said.append("Gates were held, so no link repeats it.")
+        return novelty | {"said": " ".join(said)}, ""
     link = "?" + urlencode(run.asked | ({} if run.items else {"max_new_tokens": written}))
     return novelty | {"link": link, "said": " ".join(said)}, link
 

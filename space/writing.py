@@ -21,9 +21,10 @@ PATIENCE = 2  # seconds for a stopped text to end
 
 class Run:
     """A text being written for the page: what was asked for (by FIELDS), whether it was asked to stop, whether it has
-    ended, and its items if it is a list."""
+    ended, and its items if it is a list; of a text to be written anew, its seed and the gates to hold while it is."""
 
-    def __init__(self):
+    def __init__(self, seed: int | None = None, held: dict[str, float] | None = None):
+        self.seed, self.held = seed, held or {}
         self.stopped, self.ended = threading.Event(), threading.Event()
         self.items: list[str] = []
         self.asked: dict = {}
@@ -56,11 +57,11 @@ def growing_text(model: str, prompt: str | None, run: Run, **settings) -> Iterat
     check_request(prompt, settings["seed"], settings["max_new_tokens"])
     try:
         if models.writes_items(model):
-            for item in generate_items(*models.decoder_of(model), ITEMS, prefix=prompt, **settings):
+            for item in generate_items(*models.writer_of(model, run.held), ITEMS, prefix=prompt, **settings):
                 yield "".join(map(lines_of, [*run.items, item]))
                 run.items.append(item)  # once it is shown
         else:
-            characters = stream_text(*models.decoder_of(model), prompt, **settings)
+            characters = stream_text(*models.writer_of(model, run.held), prompt, **settings)
             step = math.ceil(settings["max_new_tokens"] / UPDATES)
             pieces = iter(lambda: "".join(islice(characters, step)), "")
             yield from accumulate(pieces)

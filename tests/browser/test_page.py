@@ -2,6 +2,7 @@
 
 import re
 import threading
+from itertools import pairwise
 from types import SimpleNamespace
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -115,6 +116,7 @@ def test_one_seed_is_written_after_one_book_and_after_many_beside_each_other(vis
         assert "% new" in sheet.locator(".verdict").text_content()
     left, right = one.bounding_box(), other.bounding_box()
     if width == "desk":
+        assert left["height"] == right["height"]
         assert (left["y"], left["x"] + left["width"] <= right["x"]) == (right["y"], True)
     else:
         assert (left["x"], left["y"] + left["height"] <= right["y"]) == (right["x"], True)
@@ -141,8 +143,8 @@ def test_500_characters_stream_in_and_what_appears_in_the_book_is_marked(visit):
 def test_past_what_is_looked_into_the_text_goes_on_with_its_marks(visit, monkeypatch):
     import sheets
 
-    spans = {"spans": [(990, 1015), (1030, 1050)], "book_spans": [], "shortest": 20, "longest_copy": 25, "share_new": 0.9}
-    monkeypatch.setattr(sheets, "mark_copies", lambda text, model: gr.update(novelty=spans))
+    found = {"spans": [(990, 1015), (1030, 1050)], "shortest": 20, "longest_copy": 25, "share_new": 0.9}
+    monkeypatch.setattr(sheets, "mark_copies", lambda text, model: gr.update(novelty=found))
     page = visit(query="?" + urlencode({"seed": 7, "max_new_tokens": 1100}))
     page.get_by_text("Only the first 1000 characters are looked into.").wait_for()
     look_inside(page)
@@ -254,10 +256,34 @@ def test_the_buttons_number_follows_the_field(visit):
     page.get_by_role("button", name="Write 40 characters").wait_for()
 
 
-def test_the_page_links_its_api(visit):
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("way", ["link", "address"])
+def test_the_page_links_its_api(visit, width, way):
+    page = visit(width, "?view=api" if way == "address" else "")
+    if way == "link":
+        page.get_by_role("button", name="Use via API").click()
+    for name in ("/generate", "/compare", "/inspect"):
+        page.get_by_role("dialog").get_by_text(name).first.wait_for()
+
+
+def test_a_gate_is_held_shut_while_the_same_text_is_written_anew_and_let_go(visit):
     page = visit()
-    page.get_by_role("button", name="Use via API").click()
-    page.get_by_text("/generate").first.wait_for()
+    text = write(page)
+    look_inside(page)
+    page.locator("#inside .more > summary").click()
+    shut = page.get_by_role("button", name="forget gate shut")
+    shut.click()
+    page.get_by_text("Gates were held, so no link repeats it.").wait_for()
+    other = look_inside(page).text_content()
+    assert other.startswith("alice was")
+    assert other != text
+    assert shut.get_attribute("aria-pressed") == "true"
+    assert "the forget gates kept 0% of the past in layer 1 and 0% in layer 2" in page.locator(".gates").text_content()
+    page.get_by_text("Mostly on").wait_for()  # connectivity is the held model's too
+    shut.click()
+    assert finished(page) == text
+    look_inside(page)
+    assert shut.get_attribute("aria-pressed") == "false"
 
 
 def test_a_prompt_is_typed_in_the_direction_of_its_script(visit):
@@ -364,6 +390,10 @@ def test_axe_finds_nothing_serious(visit, theme):
     compare(page)
     three_cells(page)
     check()
+    headings = page.locator("h1, h2, h3, h4, h5, h6").filter(visible=True)
+    levels = headings.evaluate_all("all => all.map(heading => +heading.tagName[1])")
+    assert levels[0] == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
 
 
 MARKUP = "<img src=x onerror='injected = 1'><script>injected = 1</script>"

@@ -201,14 +201,20 @@ class TestLimits:
     def test_no_request_goes_around_the_queue(self, url):
         assert httpx.post(f"{url}gradio_api/run/generate", json={"data": ["a"] * 8}).status_code == 404
 
-    @pytest.mark.parametrize("asked", [7, {}, {"model": "alice", "text": 7, "position": 0}])
+    @pytest.mark.parametrize(
+        "asked",
+        [
+            *(7, {}, {"model": "alice", "held": {}, "text": 7, "position": 0}),
+            *({"model": "alice", "held": held, "text": "a", "position": 0} for held in (7, {"a": 1}, {"candidate": 1})),
+        ],
+    )
     def test_a_letter_is_not_asked_about_in_nonsense(self, launched, url, asked):
         self.check_that_a_letter_is_refused(launched, url, asked)
 
     @pytest.mark.parametrize("position", [9, 1.5, None, "a"])
     def test_a_letter_that_is_not_there_is_refused_in_words(self, launched, url, position):
         self.check_that_a_letter_is_refused(
-            launched, url, {"model": "alice", "text": "alice was", "position": position}
+            launched, url, {"model": "alice", "held": {}, "text": "alice was", "position": position}
         )
 
     def check_that_a_letter_is_refused(self, launched, url, asked):
@@ -300,12 +306,15 @@ class TestInside:
         record = json.loads(text["record"])
         assert record["connectivity"] is None
         assert not asked
-        found = reading.connectivity({"model": "alice_gru", "text": "".join(record["chars"]), "position": 5})
+        found = reading.connectivity(
+            {"model": "alice_gru", "held": {}, "text": "".join(record["chars"]), "position": 5}
+        )
         assert (found["position"], len(found["thousandths"])) == (5, 5)
         assert asked == [5]
 
     def test_the_three_cells_are_compared_by_how_long_they_remember_a_letter(self):
-        found = reading.differences({"model": "alice_gru", "text": "alice was beginning to get very tired of it all"})
+        asked = {"model": "alice_gru", "held": {}, "text": "alice was beginning to get very tired of it all"}
+        found = reading.differences(asked)
         assert (found["position"], found["was"], found["now"]) == (0, "a", "l")
         assert [curve["cell"] for curve in found["curves"]] == ["gru", "rnn", "lstm"]
         lasting = {curve["cell"]: curve["state"] or curve["output"] for curve in found["curves"]}
@@ -318,6 +327,24 @@ class TestInside:
         assert (record["model"], record["given"]) == ("alice_gru", len("alice"))
         assert record["settings"] == {"temperature": 0.5, "top_k": 3, "top_p": 0.9}
         assert "".join(record["chars"]) == "alice" + text
+
+    @pytest.mark.parametrize(("model", "gate", "value"), [("alice", "forget", 0), ("alice_gru", "update", 1)])
+    def test_a_gate_is_held_in_every_cell_while_a_text_is_written_and_looked_into(self, model, gate, value):
+        run = writing.Run(3, {gate: value})
+        settings = {"temperature": 0, "top_k": 0, "top_p": 1.0}
+        *_, text = writing.generate("Alice was", model, **settings, max_new_tokens=20, run=run)
+        record = json.loads(reading.read_written(text, run)["record"])
+        assert record["held"] == {gate: value}
+        assert all(mean == value for layer in record["means"][gate] for mean in layer)
+        drawn = range(len("alice was"), len(record["chars"]))
+        assert [record["top"][t][0][0] for t in drawn] == list(text)  # by the same model: each is the likeliest
+
+    def test_what_is_asked_of_a_letter_is_of_the_model_with_its_gates_held(self):
+        asked = {"model": "alice", "text": "alice was", "position": 8}
+        free, held = (reading.connectivity(asked | {"held": held}) for held in ({}, {"forget": 0}))
+        assert free["largest"] != held["largest"]
+        free, held = (reading.differences(asked | {"held": held})["curves"][0] for held in ({}, {"forget": 0}))
+        assert max(held["state"][5:]) < max(free["state"][5:])
 
     def test_a_reading_of_the_page_does_not_wait_for_one_over_the_api(self, launched):
         places = {fn.api_name: fn.concurrency_id for fn in launched[0].get_blocks().fns.values()}
@@ -400,6 +427,15 @@ class TestSheet:
         drawn = {sheets.begin_text("a", "alice", None, 500, None)[1] for _ in range(5)}
         assert len(drawn) > 1
         assert sheets.begin_text("a", "alice", 12, 500, None)[1] == 12
+
+    def test_a_text_written_anew_keeps_its_seed_and_has_no_link(self):
+        run = writing.Run(12, {"forget": 0})
+        _, seed, same = sheets.begin_text("a", "alice", None, 10, run)
+        assert (seed, same) == (12, run)
+        *_, text = writing.generate("a", seed=12, max_new_tokens=10, run=run)
+        shown, link = sheets.end_text(text, run)
+        assert (shown["said"], link) == ("10 characters, from seed 12. Gates were held, so no link repeats it.", "")
+        assert sheets.begin_text("a", "alice", 5, 10, run)[1:2] == (5,)
 
     def test_it_marks_what_appears_in_the_book(self, alice):
         text = generate_text(*alice, temperature=0)

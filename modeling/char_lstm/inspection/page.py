@@ -10,6 +10,7 @@ Lists of length time are in the order of `chars`; index t is the step that predi
     surprisal              (time,), nats under the model's own odds
     top                    for each character the likeliest [character, probability], and the one that came
     shaped                 the same characters after the settings, or None
+    held                   the gates that are held open (1) or shut (0) in every cell
     means                  for each gate (layers, time)
     quantities             what `cells` shows: "state" (c; in a GRU or an RNN, h), "hidden" (an LSTM's h), and the gates
     cells                  {"layer", "unit", "why", "name", "values": {quantity: (time,)}}
@@ -78,6 +79,7 @@ def record_of(
     nats: float | None = None,
     given: int | None = None,
     settings: dict | None = None,
+    held: dict[str, float] | None = None,
     cells: list[dict] | None = None,
 ) -> dict:
     """The record of a reading, without connectivity.
@@ -98,6 +100,7 @@ def record_of(
         "units": model.config.hidden_size,
         "given": len(seen.chars) if given is None else given,
         "settings": settings,
+        "held": held or {},
         "sentence": summary_sentence(seen),
         "chars": seen.chars,
         "surprisal": seen.surprisal.round(3).tolist(),

@@ -19,7 +19,6 @@ export function mount(element, props, watch) {
   let seen, letters = [], spans, ahead, chosen, moment, timer, forked = null, quantity = "state";
   let tintedBy = null, inside = 0;  // the cells, by their places in the record, that tints the text and that is drawn
 
-  const held = {};  // the gates that are held, in every cell, while a text is written; a page that can says `props.holds`
 
   const say = (name, detail) => element.dispatchEvent(new CustomEvent(name, {bubbles: true, detail}));
   const surprise = t => `surprise ${seen.surprisal[t].toFixed(2)} nats, ${percent(Math.exp(-seen.surprisal[t]))}`;
@@ -65,9 +64,7 @@ export function mount(element, props, watch) {
   }
 
   function hold(gate, value) {  // again: lets it go
-    held[gate] = held[gate] === value ? null : value;
-    say("hold-gate", {gate, value: held[gate]});
-    drawHolds($, seen, held, hold);
+    say("hold-gate", {gate, value: seen.held[gate] === value ? null : value});
   }
 
   function drawDetails() {
@@ -224,7 +221,7 @@ export function mount(element, props, watch) {
       + (letters.length < seen.chars.length ? " A letter of several characters has the tint of the most surprising; click again for the next." : "");
     $("cells-title").textContent = `${seen.cells.length} telling cells out of ${seen.layers * seen.units}, along the text`;
     $("holds").hidden = !props.holds || !Object.keys(seen.means).length;
-    drawHolds($, seen, held, hold);
+    drawHolds($, seen, hold);
     moment = findMoment(seen);
     $("moment").hidden = !moment;
     $("moment").textContent = moment?.words ?? "";

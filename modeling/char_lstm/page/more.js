@@ -52,11 +52,11 @@ export function drawTable($, record, t) {
   $("numbers").replaceChildren(make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...rows));
 }
 
-export function drawHolds($, record, held, hold) {  // held: 1 or 0 for each gate that is held open or shut
+export function drawHolds($, record, hold) {
   const gates = Object.keys(record.means).filter(gate => !SIGNED[gate]);
   const button = (gate, value) => {
     const made = make("button", {type: "button", onclick: () => hold(gate, value)}, `${label(record, gate)} ${value ? "open" : "shut"}`);
-    made.ariaPressed = held[gate] === value;
+    made.ariaPressed = record.held[gate] === value;
     return made;
   };
   $("hold-buttons").replaceChildren(...gates.flatMap(gate => [button(gate, 1), button(gate, 0)]));

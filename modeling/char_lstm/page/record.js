@@ -55,12 +55,12 @@ function summary(chars, surprisal) {
  * `expected` (an `expectation` of each), `given`, `settings`, `held`. `about` is what the page says of its model.
  */
 export function makeRecord(about, reading) {
-  const {model, chars, kept, expected, given, settings} = reading;
+  const {model, chars, kept, expected, given, settings, held} = reading;
   const surprisal = expected.map(one => round(one.surprisal, 3));
   return {
     model: about.model, title: about.title, nats: about.nats,
     cell: model.cellType, layers: model.layers.length, units: model.units,
-    given, settings, sentence: summary(chars, surprisal), chars, surprisal,
+    given, settings, held: held ?? {}, sentence: summary(chars, surprisal), chars, surprisal,
     top: expected.map(one => one.top), shaped: settings && expected.map(one => one.shaped),
     connectivity: null, differences: null, novelty: null,
     quantities: Object.keys(valuesOf(reading, 0, 0)),

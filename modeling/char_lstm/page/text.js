@@ -4,7 +4,7 @@ import {isUnwritten, make} from "./words.js";
 
 export function mount(element, props, watch) {
   const $ = name => element.querySelector("." + name);
-  const shown = {value: null, rest: ""};
+  const shown = {value: null, rest: "", holds: false};
   let look = () => {};
   mountInspector(element, shown, (name, then) => { look = then; });
   const note = make("p", {className: "quiet note"}), said = make("span", {className: "said", role: "status"});
@@ -21,6 +21,7 @@ export function mount(element, props, watch) {
     const {value, prompt, record, novelty} = props, text = prompt + value, read = JSON.parse(record || null);
     shown.value = read && JSON.stringify({...read, novelty});
     shown.rest = read ? Array.from(text).slice(read.chars.filter(char => !isUnwritten(char)).length).join("") : "";
+    shown.holds = Boolean(read?.settings);  // of what was only read, nothing can be written anew
     look();
     if (!read) $("text").textContent = text;
     note.textContent = props.note;

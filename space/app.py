@@ -188,7 +188,10 @@ def write_again(text: gr.HTML, run: gr.State, done: writing.Run, fields: list) -
 
     def prepare(run: writing.Run | None, event: gr.EventData) -> list:
         before = (run if run and run.asked else done).asked
-        held = {gate: value for gate, value in event.held.items() if value is not None}
+        try:
+            held = {gate: value for gate, value in event.held.items() if value in (0, 1)}
+        except (TypeError, AttributeError) as error:
+            raise models.visible_error("No gates are named that are to be held.") from error
         return [*(before[name] for name in writing.FIELDS if name != "seed"), writing.Run(before["seed"], held)]
 
     forked = text.submit(None, None, fields[:2], js="() => window.forked", **HIDDEN)

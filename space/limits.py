@@ -26,7 +26,7 @@ SESSIONS = QUEUE + 10 * PLACES  # that are remembered: more than can wait or be 
 LARGEST_REQUEST = 100_000  # bytes: the longest text, escaped, and what the page sends along
 ARENA_MAX = -8  # the parameter of glibc's mallopt
 GLIBC = ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
-TEXTS = (gr.Textbox, gr.Radio, gr.HTML)  # components whose value is a string
+TEXTS = (gr.Textbox, gr.Dropdown, gr.HTML)  # components whose value is a string
 
 
 class Page(gr.Blocks):

@@ -45,7 +45,7 @@ def record(**changes) -> dict:
     gates = ("forget", "input", "candidate", "output")
     return {
         **{"model": "tiny", "title": "Tiny", "nats": 1.25, "cell": "lstm", "layers": 1, "units": 16, "given": 4},
-        **{"settings": {"temperature": 0.6, "top_k": 2, "top_p": 1.0}, "sentence": "", "chars": TEXT},
+        **{"settings": {"temperature": 0.6, "top_k": 2, "top_p": 1.0}, "held": {}, "sentence": "", "chars": TEXT},
         **{"surprisal": surprisal, "top": top, "shaped": [[*row[:2], [row[2][0], 0]] for row in top]},
         "means": {gate: [[0.5] * len(TEXT)] for gate in gates},
         "quantities": ["state", "hidden", *gates],
@@ -253,14 +253,15 @@ def test_a_gate_is_held_open_or_shut_and_let_go_where_the_page_can(show):
     page.locator(".more summary").click()
     assert not page.locator(".holds").is_visible()
     html, _, js = component("inspector").values()
-    page.evaluate("html => { document.body.innerHTML = `<div>${html}</div>`; }", html)
-    props = json.dumps({"value": json.dumps(record()), "holds": True})
-    page.evaluate(f"(function (element, props, watch) {{{js}}})(document.querySelector('div'), {props}, () => {{}})")
-    page.locator(".more summary").click()
-    forget = page.get_by_role("button", name="forget gate open")
-    forget.click()
-    assert forget.get_attribute("aria-pressed") == "true"
-    forget.click()
+    for held in ({}, {"forget": 1}):
+        page.evaluate("html => { document.body.innerHTML = `<div>${html}</div>`; }", html)
+        props = json.dumps({"value": json.dumps(record(held=held)), "holds": True})
+        mount = f"(function (element, props, watch) {{{js}}})"
+        page.evaluate(f"{mount}(document.querySelector('div'), {props}, () => {{}})")
+        page.locator(".more summary").click()
+        forget = page.get_by_role("button", name="forget gate open")
+        assert forget.get_attribute("aria-pressed") == ("true" if held else "false")
+        forget.click()
     asked = [detail for name, detail in page.evaluate("asked") if name == "hold-gate"]
     assert asked == [{"gate": "forget", "value": 1}, {"gate": "forget", "value": None}]
 

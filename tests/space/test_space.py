@@ -137,7 +137,7 @@ class TestLimits:
             ("/generate", {"temperature": "warm"}, "`float`.*'warm'"),
             ("/generate", {"top_k": [1]}, r"`float`.*\[1\]"),
             ("/generate", {"seed": {"a": 1}}, "`float.*{'a': 1}"),
-            ("/generate", {"model": ["alice"]}, "choices"),
+            ("/generate", {"model": ["alice"]}, r"Model has to be a text; \['alice'\] is none"),
             ("/compare", {"temperature": None}, "`float`.*None"),
             ("/inspect", {"text": "a", "model": ["alice"]}, "There is no model"),
             ("/inspect", {"text": 7}, "the text holds no character that the model knows"),
@@ -233,6 +233,16 @@ class TestLimits:
         else:
             words = httpx.post(f"{url}gradio_api/run/predict", json=sent).text
         assert "has to be a text" in words
+        assert "Traceback" not in "".join(capsys.readouterr())
+
+    def test_gates_to_hold_that_the_page_would_never_name_are_refused_without_a_trace(self, launched, url, capsys):
+        fn = next(fn for fn in launched[0].get_blocks().fns.values() if fn.name == "prepare")
+        for number, event in enumerate((None, 7, {}, {"held": 7})):
+            session = {"session_hash": f"gates{number}"}
+            sent = {"data": [None], "fn_index": fn._id, "event_data": event} | session
+            httpx.post(f"{url}gradio_api/queue/join", json=sent)
+            words = httpx.get(f"{url}gradio_api/queue/data", params=session, timeout=60).text
+            assert "No gates are named" in words
         assert "Traceback" not in "".join(capsys.readouterr())
 
     def test_the_longest_prompt_in_the_widest_letters_is_read(self, client):

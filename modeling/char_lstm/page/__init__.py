@@ -4,6 +4,9 @@ A component is NAME.html, NAME.css and the module NAME.js, whose `mount(element,
 an element that holds the HTML, again whenever `watch("value", f)` calls f. What it wants of the page it says with an
 event that bubbles: `fork` {position, character}, `want-connectivity` {position}, `want-differences`, and where
 `props.holds` is true `hold-gate` {gate, value: 1, 0 or null}. `props.rest` is what follows the record's characters.
+
+`text` is the inspector for a page whose texts come over a network: `props.prompt` and `value` as they are written, and
+the `record` of the reading, its `novelty` and what there is to say once they are.
 """
 
 import re

@@ -56,9 +56,10 @@ FROM_LINK = f"""(...values) => {{
 WRITE = "document.getElementById('write').click();"
 WRITE_LINKED = f"() => {{ if (new URLSearchParams(location.search).has('seed')) {WRITE} }}"
 OPEN_API = """() => {
-  const wanted = new URLSearchParams(location.search).get("view") === "api";
-  // gradio itself opens its panel then, but does not load it
-  if (wanted) document.querySelector("footer .show-api").dispatchEvent(new MouseEvent("mouseenter"));
+  if (new URLSearchParams(location.search).get("view") !== "api") return;
+  const button = document.querySelector("footer .show-api");
+  button.click();  // gradio takes its panel for open, which it has not loaded
+  button.click();
 }"""
 SHOW_LINK = """link => {
   if (!link) return;

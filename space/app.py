@@ -146,11 +146,11 @@ def examples_of(text: str) -> list[str]:
 def write_part(demo: gr.Blocks, first: str, done: writing.Run) -> gr.State:
     """What to ask for and the text, which is looked into; the run that wrote it is returned."""
     with gr.Row(elem_id="ask"):
-        with gr.Column(min_width=280):
+        with gr.Column(scale=4, min_width=280):
             prompt = prompt_box()
-        with gr.Column(min_width=280):
+        with gr.Column(scale=5, min_width=280):
             model = model_box()
-        with gr.Column(min_width=280), gr.Row():
+        with gr.Column(scale=4, min_width=280), gr.Row():
             words = WRITE_LABEL.format(CHARACTERS)
             start = gr.Button(words, variant="primary", scale=3, min_width=100, elem_id="write")
             stop = gr.Button("Stop", min_width=60)

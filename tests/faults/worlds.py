@@ -69,6 +69,7 @@ def trials(inputs: Path, place: Path) -> dict[str, Trial]:
         "publish": Trial("publish", publish("packaged"), publish("other_packaged")),
         "export": Trial("export", export(run), export(other)),
         "page": Trial("page", page(run), page(other)),
+        "first page": Trial("page", page(run), None),
         "page in one file": Trial("page", page(run, "--single_file"), page(other, "--single_file")),
         "classify": Trial("classify", classify(2), classify(1)),
         "evaluate": Trial("evaluate", ["--model", run, "--dataset", corpus, "--json", f"{place}/figures.json"], None),

@@ -5,6 +5,7 @@
 to  logits (batch, vocab), next_output and next_cell_state.
 """
 
+import errno
 import json
 import math
 from pathlib import Path
@@ -74,7 +75,23 @@ def export_step(model, tokenizer, folder: Path) -> None:
     exported = without_origins(program.model_proto)
     onnx.helper.set_model_props(exported, {"tokens": json.dumps(tokens)})
     onnx.save(exported, folder / FLOAT)
-    quantize_dynamic(folder / FLOAT, folder / INT8, per_channel=True)
+    quantize(folder)
+
+
+def quantize(folder: Path) -> None:
+    """Writes the int8 variant. onnxruntime does so by way of temporary files, and misses it where one is cut off.
+
+    Raises:
+        OSError: what it wrote cannot be run.
+    """
+    try:
+        quantize_dynamic(folder / FLOAT, folder / INT8, per_channel=True)
+        OnnxDecoder(folder / INT8)
+    except OSError:
+        raise
+    except Exception as error:  # of protobuf and onnxruntime, of many classes
+        said = "onnxruntime's temporary files came out broken; is there room on the disk?"
+        raise OSError(errno.EIO, said, str(folder / INT8)) from error
 
 
 def without_origins(exported: onnx.ModelProto) -> onnx.ModelProto:
@@ -130,7 +147,7 @@ def export_folder(args: ExportArguments) -> dict:
     """Exports a model, measures both variants if a corpus is given, and prints and returns sizes and figures."""
     model, tokenizer = load(args.model)
     output_dir = Path(args.output_dir)
-    with replaced_files(output_dir) as unfinished:
+    with replaced_files(output_dir, FLOAT) as unfinished:
         export_step(model, tokenizer, unfinished)
     results = {"bytes": {name: (output_dir / name).stat().st_size for name in (FLOAT, INT8)}}
     results["bytes"]["parameters"] = 4 * model.num_parameters()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import UserError
-from ..files import replaced_files, write_file
+from ..files import replaced_files, was_cut_off, write_file
 from ..generation_char_lstm import NEUTRAL, generate_text, prepare_sampling
 from ..inspection.telling import known_cells
 from ..items import FILE as ITEMS
@@ -62,7 +62,7 @@ def make_page(
         written |= {f"{name}.js": part(f"{name}.js") for name in modules_of("app", *WORKERS)} | {
             "tokenizer.json": texts["tokenizer.json"]
         }
-        with replaced_files(output) as unfinished:
+        with replaced_files(output, "index.html") as unfinished:
             for name, text in written.items():
                 write_file(unfinished / name, text)
             for file in files:
@@ -78,7 +78,8 @@ def _check_place(output: Path, index: Path) -> None:
     if output.is_dir() and index == output:
         raise UserError(f"--output {output} is a folder; name a file, or a folder without .html")
     made_before = index.is_file() and MARK in index.read_text(encoding="utf-8", errors="replace")
-    if not made_before and (index.exists() or (output.is_dir() and any(output.iterdir()))):
+    others = index.exists() or (output.is_dir() and any(output.iterdir()) and not was_cut_off(output))
+    if others and not made_before:
         raise UserError(f"--output {output} holds other files; name a new folder, or that of an older page")
 
 

@@ -124,7 +124,8 @@ def save_result(trainer: CharTrainer) -> None:
     """Puts the model, its tokenizer, what tells its copies and the loss curve into the output folder, each file whole
     or not at all."""
     output_dir, model, tokenizer = Path(str(trainer.args.output_dir)), trainer.model, trainer.processing_class
-    with reporting_failed_write("the model", output_dir), replaced_files(output_dir) as unfinished:
+    writing = replaced_files(output_dir, "model.safetensors")
+    with reporting_failed_write("the model", output_dir), writing as unfinished:
         model.save_pretrained(unfinished)
         tokenizer.save_pretrained(unfinished)
         if end_of_item(tokenizer):

@@ -45,7 +45,7 @@ def train_intents(argv: list[str]) -> None:
 
     recipe = parse(IntentRecipe, __doc__, argv)
     output_dir = Path(recipe.output_dir)
-    with replaced_files(output_dir) as unfinished:
+    with replaced_files(output_dir, "model.safetensors") as unfinished:
         figures = train_classifier(recipe, unfinished)
         intents_card(figures, f"{output_dir.name}-char-lstm").save(unfinished / "README.md")
     if recipe.json:

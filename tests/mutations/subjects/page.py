@@ -34,7 +34,7 @@ MUTATIONS = [
     Mutation(
         "a page that is written file by file in its place",
         "char_lstm.page.static:make_page",
-        "with replaced_files(output) as unfinished:",
+        'with replaced_files(output, "index.html") as unfinished:',
         "for unfinished in [output]:",
         "tests/page/test_static.py",
     ),

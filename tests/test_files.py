@@ -2,12 +2,14 @@
 
 import errno
 import json
+import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from char_lstm.errors import WriteError
-from char_lstm.files import replaced_files, replaced_folder, write_file, write_json
+from char_lstm.files import replaced_files, replaced_folder, was_cut_off, write_file, write_json
 
 
 def test_a_file_and_its_folder_are_made(tmp_path):
@@ -48,7 +50,7 @@ def contents(folder: Path) -> dict[str, str]:
 
 
 def replace_both(folder: Path) -> None:
-    with replaced_files(folder) as new:
+    with replaced_files(folder, "a") as new:
         for name in "ab":
             (new / name).write_text("new")
 
@@ -74,17 +76,36 @@ def test_files_that_cannot_all_take_their_places_leave_the_older_ones(older, mon
     assert contents(older) == {"a": "older", "b": "older"}
 
 
+@pytest.mark.parametrize("ending", range(1, 6))
+def test_a_kill_amid_the_renames_leaves_one_result_or_none_that_is_of_use(older, monkeypatch, ending):
+    renames, rename = iter(range(1, 99)), Path.rename
+
+    def end_at_last(path, target):
+        if next(renames) >= ending:  # and nothing is tidied up
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", end_at_last)
+    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
+    with pytest.raises(KeyboardInterrupt):
+        replace_both(older)
+    left = {file.name: file.read_text() for file in older.iterdir() if file.is_file()}
+    assert len(set(left.values())) <= 1
+    assert "a" not in left or len(left) == 2
+    assert was_cut_off(older)
+
+
 def test_what_a_killed_process_had_moved_away_is_put_back(older):
     (older / ".unfinished" / "older").mkdir(parents=True)
     (older / "a").rename(older / ".unfinished" / "older" / "a")
     (older / "a").write_text("new")
-    with pytest.raises(ValueError, match="refused"), replaced_files(older):
+    with pytest.raises(ValueError, match="refused"), replaced_files(older, "a"):
         raise ValueError("refused")
     assert contents(older) == {"a": "older", "b": "older"}
 
 
 def test_a_result_that_another_process_writes_is_left_alone(older):
-    for replaced in (replaced_files, replaced_folder):
+    for replaced in (partial(replaced_files, key="a"), replaced_folder):
         with replaced(older), pytest.raises(WriteError, match="another process is writing"), replaced(older):
             pass
 

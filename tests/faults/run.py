@@ -14,6 +14,7 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.faults.shim import COMPILED, FAULTS, restart_with_shim
@@ -46,29 +47,28 @@ def try_all(folder: Path, arguments: argparse.Namespace) -> int:
     with Laboratory(folder) as laboratory:
         laboratory.make_inputs()
         for name in arguments.names or laboratory.trials:
-            counts = try_command(laboratory, name, arguments.sample, draw)
-            print(f"{name}: {counts}", flush=True)
-            wrong += counts["wrong"]
-            if path := arguments.json:
-                known = json.loads(path.read_text(encoding="utf-8"))["commands"] if path.exists() else {}
-                write_json(path, {"faults": list(FAULTS), "commands": known | {name: counts}})
+            counts = Counter()
+            for counts in try_command(laboratory, name, arguments.sample, draw):
+                if path := arguments.json:
+                    known = json.loads(path.read_text(encoding="utf-8"))["commands"] if path.exists() else {}
+                    write_json(path, {"faults": list(FAULTS), "commands": known | {name: counts}})
+            print(f"{name}: {dict(counts)}", flush=True)
+            wrong += counts["tried"] - counts["held"]
     return wrong
 
 
-def try_command(laboratory, name: str, sample: int | None, draw: random.Random) -> dict[str, int]:
-    """Tries all faults of a command, or a sample of them; the number of its calls, and how often each outcome came."""
+def try_command(laboratory, name: str, sample: int | None, draw: random.Random) -> Iterator[Counter]:
+    """Tries all faults of a command, or a sample of them; after each the counts: of its calls, of the faults that they
+    can have, of those tried, of those after which all held, and of each outcome."""
     points = laboratory.prepare(name)
     faults = [(point, fault) for point in range(1, points + 1) for fault in FAULTS]
-    if sample:
-        faults = draw.sample(faults, min(sample, len(faults)))
-    outcomes = Counter(wrong=0)
-    for point, fault in faults:
+    counts = Counter(calls=points, faults=len(faults), tried=0, held=0)
+    for point, fault in draw.sample(faults, min(sample or len(faults), len(faults))):
         outcome, complaint = laboratory.try_fault(name, point, fault)
-        outcomes[outcome] += 1
+        counts.update(["tried", outcome] if complaint else ["tried", "held", outcome])
         if complaint:
-            outcomes["wrong"] += 1
             print(f"{name}, {fault} at {point} of {points}: {complaint}", flush=True)
-    return {"calls": points, "tried": len(faults), **outcomes}
+        yield counts
 
 
 if __name__ == "__main__":

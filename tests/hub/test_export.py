@@ -1,6 +1,7 @@
 """What an exported step promises: outside Python the same characters, in no more bytes."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -93,3 +94,16 @@ def test_a_model_that_does_not_load_ends_in_one_sentence(saved, tmp_path, capsys
         cli.run("export", ["--model", str(saved), "--output_dir", str(tmp_path / "onnx")])
     assert stop.value.code == 2
     assert "model.safetensors is missing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kept", [0, 999])  # bytes
+def test_a_temporary_file_that_is_cut_off_exports_nothing(make_model, tokenizer, tmp_path, monkeypatch, kept):
+    infer_shapes = onnx.shape_inference.infer_shapes_path
+
+    def cut_off(model: str, inferred: str) -> None:
+        infer_shapes(model, inferred)
+        Path(inferred).write_bytes(Path(inferred).read_bytes()[:kept])
+
+    monkeypatch.setattr(onnx.shape_inference, "infer_shapes_path", cut_off)
+    with pytest.raises(OSError, match="is there room on the disk"):
+        export.export_step(make_model(), tokenizer, tmp_path)

@@ -74,6 +74,17 @@ def test_a_packaged_model_has_a_title_in_words_and_its_test_figure(tmp_path):
     assert "is surprised by 3.33" in page
 
 
+def test_a_page_whose_writing_was_cut_off_is_written_again(checkpoint, tmp_path):
+    cut_off = ["--model", str(checkpoint), "--output", str(tmp_path)]
+    (tmp_path / ".nojekyll").write_text("")
+    (tmp_path / ".unfinished" / "new").mkdir(parents=True)
+    run("page", cut_off)
+    assert (tmp_path / "index.html").exists()
+    (tmp_path / "index.html").rename(tmp_path / "index.html.unfinished")
+    run("page", [*cut_off, "--single_file"])
+    assert (tmp_path / "index.html").exists()
+
+
 def test_other_peoples_files_are_never_overwritten(checkpoint, tmp_path, capsys):
     (tmp_path / "notes").write_text("mine")
     (tmp_path / "site").mkdir()

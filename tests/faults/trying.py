@@ -202,12 +202,12 @@ class Laboratory(contextlib.ExitStack):
             complaints.append("a trace")
         if outcome == "refused" and (len(lines) != 1 or not said.strip().splitlines()[-1].startswith(lines[0])):
             complaints.append("no single last sentence")
-        left = self.results()
+        left, before, after = self.results(), self.before, self.after
         may_stay = outcome == "killed" or self.shim.failed_call.startswith("remove")  # what cannot be removed stays
         if may_stay:
             left = {path: content for path, content in left.items() if not UNFINISHED.search(path)}
-        for top in sorted({path.split("/")[0] for path in left | self.before | self.after}):
-            now, old, new = ({p: c for p, c in t.items() if p.split("/")[0] == top} for t in (left, self.before, self.after))
+        for top in sorted({path.split("/")[0] for path in left | before | after}):
+            now, old, new = ({p: c for p, c in t.items() if p.split("/")[0] == top} for t in (left, before, after))
             if now == new or (now == old and outcome != "survived"):
                 continue
             if outcome == "killed" and self.is_lacking(top, now, old, new):
@@ -221,7 +221,9 @@ class Laboratory(contextlib.ExitStack):
         return complaints
 
     def is_lacking(self, top: str, now: Tree, old: Tree, new: Tree) -> bool:
-        """Whether a kill while files were moved left a part of one result, and of no use until the next run."""
+        """Whether a kill left an empty folder, or, while files were moved, a part of one result that is of no use."""
+        if not old and now == {top: ""}:
+            return True
         part = now.items() <= old.items() or now.items() <= new.items()
         return part and self.shim.failed_call.startswith("rename") and not now.keys() & {f"{top}/{key}" for key in KEYS}
 

@@ -85,7 +85,8 @@ def test_a_kill_amid_the_renames_leaves_one_result_or_none_that_is_of_use(older,
             raise KeyboardInterrupt
         return rename(path, target)
 
-    monkeypatch.setattr(Path, "rename", end_at_last)
+    for name in ("rename", "replace"):
+        monkeypatch.setattr(Path, name, end_at_last)
     monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
     with pytest.raises(KeyboardInterrupt):
         replace_both(older)

@@ -12,7 +12,7 @@ from char_lstm.paths import CHECKOUT, PRETRAINED, RESULTS
 from .base import LONG
 from .common import CELLS
 
-PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
+PAGES = [CHECKOUT / "README.md", CHECKOUT / "SECURITY.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
 MARKED = re.compile(r"(<!-- table: ([^\n]*) -->\n).*?(<!-- end -->)", re.DOTALL)  # a table in a page, and its name
 FORMATS = {"parameters": ",", "steps": ",", "epochs": ".3g", "seconds": ".0f"}  # of figures other than nats and bits
 FORMATS["processor_seconds"] = FORMATS["seconds"]
@@ -123,6 +123,16 @@ def generation_table() -> str:
 def abuse_table() -> str:
     """What malformed requests leave behind in the Space."""
     return f"{figures_table('abuse')}\n\nTraces in the log: {results_of('abuse')['traces']}."
+
+
+def faults_table() -> str:
+    """How many of the faults that each command's calls can have were tried, and what came of them."""
+    shown = ("calls", "faults", "tried", "held", "refused", "survived", "killed")
+    rows = [
+        [f"`{name}`", *(counts.get(count, 0) for count in shown)]
+        for name, counts in results_of("faults")["commands"].items()
+    ]
+    return table("command | calls | faults they can have | tried | all held | refused | survived | killed", rows)
 
 
 def memory_table() -> str:
@@ -324,6 +334,7 @@ TABLES = {
     "cells": cells_table,
     "generation": generation_table,
     "abuse": abuse_table,
+    "faults": faults_table,
     "memory": memory_table,
     "quality": quality_table,
     "adaptation": adaptation_table,

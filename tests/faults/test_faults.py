@@ -10,15 +10,13 @@ from char_lstm import cli
 from tests.conftest import ROOT, STORY
 from tests.faults.worlds import SMALL
 
-COMMANDS = ["build", "build of items", "package", "publish", "page", "page in one file", "evaluate"]
-
 
 @pytest.mark.slow
 def test_whatever_call_fails_the_result_is_whole_or_the_older_one_and_the_next_run_succeeds():
-    """A sample of their faults; `make faults` tries all, and those of `train`, `classify` and `export`."""
+    """A sample of the faults of each command that writes; `make faults` tries all."""
     if not shutil.which("cc"):
         pytest.skip("no C compiler")
-    command = [sys.executable, "-m", "tests.faults.run", *COMMANDS, "--sample", "6", "--seed", "1"]
+    command = [sys.executable, "-m", "tests.faults.run", "--sample", "6", "--seed", "1"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     print(done.stdout)  # it begins with the seed
     assert done.returncode == 0, done.stdout + done.stderr

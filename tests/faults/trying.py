@@ -42,7 +42,8 @@ from .worlds import Trial, make_inputs, trials
 
 LIMIT = 600  # seconds of a command, on a machine that others use too
 UNFINISHED = re.compile(r"\.unfinished|\.lock$")
-KEYS = ("model.safetensors", "index.html", "model.onnx")  # without which what is left of a result is of no use
+WEIGHTS = "model.safetensors"
+KEYS = {"train": WEIGHTS, "classify": WEIGHTS, "export": "model.onnx", "page": "index.html"}  # without, no use
 Tree = dict[str, str]  # relative path: the hash of its content, or "" for a folder
 
 torch.set_num_threads(1)
@@ -210,7 +211,7 @@ class Laboratory(contextlib.ExitStack):
             now, old, new = ({p: c for p, c in t.items() if p.split("/")[0] == top} for t in (left, before, after))
             if now == new or (now == old and outcome != "survived"):
                 continue
-            if outcome == "killed" and self.is_lacking(top, now, old, new):
+            if outcome == "killed" and self.is_lacking(KEYS.get(verb), top, now, old, new):
                 continue
             if name == "train" and self.is_partial(now, new):
                 continue
@@ -220,12 +221,12 @@ class Laboratory(contextlib.ExitStack):
             complaints.append(f"{len(rest)} temporary files stay: {rest[0].name}")
         return complaints
 
-    def is_lacking(self, top: str, now: Tree, old: Tree, new: Tree) -> bool:
+    def is_lacking(self, key: str | None, top: str, now: Tree, old: Tree, new: Tree) -> bool:
         """Whether a kill left an empty folder, or, while files were moved, a part of one result that is of no use."""
         if not old and now == {top: ""}:
             return True
         part = now.items() <= old.items() or now.items() <= new.items()
-        return part and self.shim.failed_call.startswith("rename") and not now.keys() & {f"{top}/{key}" for key in KEYS}
+        return part and self.shim.failed_call.startswith("rename") and (f"{top}/{key}" not in now if key else not now)
 
     def is_partial(self, now: Tree, new: Tree) -> bool:
         """Of a run, which the same command resumes: its files are the result's own; or there is no model yet."""

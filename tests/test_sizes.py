@@ -17,7 +17,7 @@ PRODUCT = sorted(
     if path.suffix in (".py", ".js", ".css", ".html") and path.is_file()
 )
 PYTHON = [path for path in PRODUCT if path.suffix == ".py"]
-LONGEST_FILE, LONGEST_FUNCTION, LARGEST_PRODUCT = 350, 50, 12_100  # lines
+LONGEST_FILE, LONGEST_FUNCTION, LARGEST_PRODUCT = 350, 50, 12_300  # lines
 PAGES = {ROOT / "README.md": 150} | dict.fromkeys(sorted((ROOT / "docs").glob("*.md")), 200)
 SAME_PROMISE = {  # names that several functions share, as they promise the same of different things
     "main": "runs a verb, or the command",

@@ -194,21 +194,6 @@ def base_table() -> str:
     return "\n\n".join([table(header, rows, results["machine"]), *longer, *speeds])
 
 
-def forms_table() -> str:
-    """One base of mixed books beside one for each form."""
-    rows = ([*name.split(" | "), f"{nats:.3f}"] for name, nats in results_of("forms")["figures"].items())
-    return table("read books | tested on books | nats per character", rows)
-
-
-def bfloat16_table() -> str:
-    """How fast and how well each precision trains."""
-    results = results_of("bfloat16")
-    speeds, nats = results["characters_a_second"], results["nats_per_char"]
-    rows = ([what, f"{speed:,.0f}", *formatted(nats, what)] for what, speed in speeds.items())
-    header = f"training in | characters a second | nats per character after {results['steps_before_the_test']} steps"
-    return table(header, rows, results["machine"])
-
-
 def pairs_table() -> str:
     """How many of the pairs each reader decided for the model that was tuned from the base."""
     results = results_of("pairs")

@@ -25,21 +25,11 @@ QUEUE = 40
 SESSIONS = QUEUE + 10 * PLACES  # that are remembered: more than can wait or be served at once
 LARGEST_REQUEST = 100_000  # bytes: the longest text, escaped, and what the page sends along
 ARENA_MAX = -8  # the parameter of glibc's mallopt
-GLIBC = ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
 TEXTS = (gr.Textbox, gr.Dropdown, gr.HTML)  # components whose value is a string
 
 
 class Page(gr.Blocks):
-    """Blocks that say in words, not in a trace in the log, which value they cannot take, and keep no freed memory."""
-
-    async def process_api(self, *args, **kwargs):
-        answer = {}
-        try:
-            answer = await super().process_api(*args, **kwargs)
-        finally:
-            if not answer.get("is_generating"):
-                give_back_memory()
-        return answer
+    """Blocks that say in words, and not in a trace in the log, which value they cannot take."""
 
     async def preprocess_data(self, block_fn, inputs, *args, **kwargs):
         try:
@@ -97,14 +87,8 @@ def reason_to_refuse(demo: gr.Blocks, path: str, body: bytes) -> str | None:
 
 def share_heap() -> None:
     """Has all threads allocate from one heap: by default glibc gives each its own, which keeps what is freed there."""
-    if GLIBC:
-        GLIBC.mallopt(ARENA_MAX, 1)
-
-
-def give_back_memory() -> None:
-    """Returns to the system what is free in the heap: glibc keeps whatever lies below something that is still used."""
-    if GLIBC:
-        GLIBC.malloc_trim(0)
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).mallopt(ARENA_MAX, 1)
 
 
 SERVING = {

@@ -1,14 +1,13 @@
 """Looking inside a model while it reads a text."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache, lru_cache, wraps
+from functools import cache, lru_cache
 
 import gradio as gr
 from starlette.exceptions import HTTPException
 
-import limits
 import models
 import sheets
 from char_lstm import normalise
@@ -80,20 +79,6 @@ def seen_by(model: str, held: tuple[tuple[str, float], ...], text: str):
     return inspect_text(*models.reader_of(model, dict(held)), text)
 
 
-def gives_back(answer: Callable[[dict], dict]) -> Callable[[dict], dict]:
-    """An answer that keeps no memory: a reading takes tens of megabytes for a while."""
-
-    @wraps(answer)
-    def answer_and_give_back(asked: dict) -> dict:
-        try:
-            return answer(asked)
-        finally:
-            limits.give_back_memory()
-
-    return answer_and_give_back
-
-
-@gives_back
 def connectivity(asked: dict) -> dict:
     """What the prediction of one character depends on, computed when the page asks for it.
 
@@ -108,7 +93,6 @@ def connectivity(asked: dict) -> dict:
     return connectivity_rows(seen, [position])[0]
 
 
-@gives_back
 def differences(asked: dict) -> dict:
     """How long a model and the three kinds of cells remember one letter of a text, computed when the page asks for it.
 

@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from io import TextIOWrapper
 
@@ -52,6 +53,8 @@ def run(verb: str, argv: Sequence[str] | None = None) -> None:
         if not isinstance(error, FOR_PEOPLE) and type(error).__name__ != "PanicException":  # of a library in Rust
             raise
         logging.getLogger().debug("the traceback of what follows", exc_info=error)
+        with suppress(OSError):
+            sys.stdout.flush()  # what was printed before stands before
         print(f"char-lstm {verb}: {sentence_of(error)}", file=sys.stderr)
         sys.exit(getattr(error, "status", 2))
 

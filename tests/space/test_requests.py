@@ -48,7 +48,7 @@ def test_a_thousand_malformed_requests_get_words_leave_no_trace_and_take_nothing
             written = good.predict("Alice was", seed=count, api_name="/generate")
             assert written == generate_text(*alice, "Alice was", seed=count)
     assert {200, 404, 413, 422} <= statuses
-    assert resident[abuse.REQUESTS] < 1.05 * resident[abuse.EARLY]
+    assert resident[abuse.REQUESTS] < 1.2 * resident[abuse.EARLY]
     assert "Traceback" not in log.read_text()
     jobs = [good.submit("she ", seed=seed, api_name="/generate") for seed in range(2 * limits.PLACES)]
     assert [job.result(60) for job in jobs] == [

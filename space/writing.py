@@ -16,7 +16,7 @@ LARGEST_SEED = 2**32 - 1
 FIELDS = ("prompt", "model", "temperature", "top_k", "top_p", "seed", "max_new_tokens")  # in a link to a text
 ITEMS = 20  # that a model of items writes, one a line
 UPDATES = 50  # of a text, at most: one a character would be slower than the model
-PATIENCE = 2  # seconds for a stopped text to end
+PATIENCE = 10  # seconds for a stopped text to end
 
 
 class Run:

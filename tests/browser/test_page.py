@@ -207,7 +207,7 @@ def test_the_page_opens_with_a_finished_text_and_one_letter_explained(visit):
 
 def test_the_address_writes_the_same_text_again_and_the_button_another(visit):
     page = visit()
-    page.get_by_label("Model").click()
+    page.get_by_label("Model", exact=True).click()
     page.get_by_role("option", name="Alice, one book: with a GRU").click()
     text = write(page, "“Why?” said the Hatter & so")
     page.wait_for_function("location.search")
@@ -437,5 +437,5 @@ def test_markup_in_a_link_never_becomes_part_of_the_page(visit):
     page = visit(query=f"?{urlencode({'model': MARKUP, 'prompt': MARKUP, 'temperature': MARKUP, 'seed': 7})}")
     page.wait_for_function("new URLSearchParams(location.search).get('max_new_tokens') === '500'")
     # what a link says amiss is left as it was
-    assert page.get_by_label("Model").input_value().startswith("Alice, one book: the assignment")
+    assert page.get_by_label("Model", exact=True).input_value().startswith("Alice, one book: the assignment")
     assert not is_injected(page)

@@ -18,19 +18,20 @@ function curvesOf({curves}) {  // one for each state of each model, with its nam
 
 const lasts = along => along.findLastIndex(share => share >= LEFT);  // letters after the changed one; −1: it is nowhere
 
-function sentenceOf({position, was, now, hasOthers, curves: {length: kinds}}, found, chars) {
+function sentenceOf({position, was, now, curves: {length: kinds}}, found, chars) {
   const past = chars.slice(Math.max(0, position - 12), position).join(""), word = [...past, now, ...chars.slice(position + 1, position + 12)].join("").trim();
   const counts = found.map(({along}) => lasts(along)), ended = found.map(({along}, at) => counts[at] === along.length - 1);
   const told = found.map(({name}, at) => `in ${name} for ${Math.max(0, counts[at])}${ended[at] ? " or more" : ""}`);
   const spread = Math.max(...counts) - Math.min(...counts);
   const alike = found.length < 2 ? "" : spread <= ALIKE && kinds > 1 ? " On this text the cells hardly differ." : ` Longest in ${found[counts.indexOf(Math.max(...counts))].name}.`;
-  return `Read again with ${quote(now)} for ${quote(was)}, as “\u2068${word} …\u2069”, the states still differ by a hundredth or more: ${told.join(", ")} letters.${alike}${hasOthers ? " The page compares other networks too, on the text that it opens with." : ""}`;
+  return `Read again with ${quote(now)} for ${quote(was)}, as “\u2068${word} …\u2069”, the states still differ by a hundredth or more: ${told.join(", ")} letters.${alike}`;
 }
 
-export function drawDifferences($, {differences, chars}) {
+export function drawDifferences($, {differences, hasOthers, chars}) {
   const found = differences ? curvesOf(differences) : [], draw = drawerIn($("memories"));
   $("memories").toggleAttribute("hidden", !found.length);
   $("remembers").textContent = found.length ? sentenceOf(differences, found, chars) : differences === null ? "Not computed for this text yet." : "This text has no two different letters in a row, so none was changed.";
+  if (hasOthers) $("remembers").append(" The page compares other networks too, on the text that it opens with.");
   $("memories").replaceChildren(...[1, 0.1, 0.01, 0.001].flatMap(share => [draw("path", {d: `M0 ${y(share)}H${WIDTH}`, class: "grid"}), draw("text", {x: WIDTH + 6, y: y(share) + 4, class: "start small"}, `${100 * share}%`)]),
     ...[0, 25, 50, 75, 100].map(letters => draw("text", {x: x(letters), y: HEIGHT + 24, class: "small"}, letters || "the letter")),
     ...found.map(({cell, along, isState}) => draw("polyline", {class: `curve ${cell} ${isState ? "state" : ""}`,

@@ -118,7 +118,8 @@ const ANSWERS = {
   differences() {
     if (!reading) return;
     const isOpening = reading.chars.join("") === about.opening && about.differences;
-    sendRecord({...record, differences: isOpening ? about.differences : {...differencesOf(about, reading), hasOthers: !!about.differences}});
+    const differences = isOpening ? about.differences : differencesOf(about, reading);
+    sendRecord({...record, differences, hasOthers: !!about.differences && !isOpening});
   },
 };
 

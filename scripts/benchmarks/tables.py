@@ -336,7 +336,7 @@ TABLES = {
     "plan": plan_table,
     "works with": works_with_table,
     **{name: partial(variants_table, name) for name in ("road", "ideas", "helped")},
-    **{name: partial(figures_table, name) for name in ("training", "scale", "streaming", "serving")},
+    **{name: partial(figures_table, name) for name in ("training", "starts", "scale", "streaming", "serving")},
 }
 
 
